@@ -1,0 +1,91 @@
+"""Checks at the public doors, and the two transforms everything shares. float64 where it matters."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from candid.errors import InputError
+from candid.types import Labels, Logits, Probs, Scores
+
+__all__ = ["check_labels", "check_logits", "check_probs", "check_scores", "log_softmax", "softmax"]
+
+ROW_SUM_TOLERANCE = 1e-3  # float16 probabilities over 1,000 classes still sum to 1 within this
+
+
+def check_logits(logits: Logits, *, name: str = "logits") -> Logits:
+    """The same array, after refusing what no softmax can use: not n x k, empty, NaN, +inf, or a row of only -inf."""
+    logits = _matrix(logits, name)
+    top = logits.max(axis=1)  # NaN and +inf both survive a maximum; -inf is a masked class
+    bad = ~np.isfinite(top)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InputError(f"{name} must be finite (-inf masks a class, never a whole row), row {row} has top {top[row]}")
+    return logits
+
+
+def check_probs(probs: Probs, *, name: str = "probs") -> Probs:
+    """The same array, after refusing rows that are not probabilities."""
+    probs = _matrix(probs, name)
+    sums = probs.sum(axis=1, dtype=np.float64)
+    bad = ~(np.abs(sums - 1.0) <= ROW_SUM_TOLERANCE)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InputError(
+            f"rows of {name} must sum to 1, row {row} sums to {sums[row]:.4g}; are these logits? pass softmax(logits)"
+        )
+    if probs.min() < 0:
+        row = int(np.argmax(probs.min(axis=1) < 0))
+        raise InputError(f"{name} must not be negative, row {row} holds {probs[row].min():.4g}")
+    return probs
+
+
+def check_labels(labels: Labels, *, classes: int, rows: int, name: str = "labels") -> Int[np.ndarray, " n"]:
+    """Labels as int64, after refusing another length, non-integers and values outside [0, classes)."""
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or len(labels) != rows:
+        raise InputError(f"expected {rows} {name}, one a row, got shape {labels.shape}")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"{name} must be integers in [0, {classes}), got {labels.dtype}; map names to indices first")
+    if len(labels) and (labels.min() < 0 or labels.max() >= classes):
+        row = int(np.argmax((labels < 0) | (labels >= classes)))
+        raise InputError(f"{name} must lie in [0, {classes}), row {row} is {labels[row]}")
+    return labels.astype(np.int64, copy=False)
+
+
+def check_scores(scores: Scores, *, name: str = "scores") -> Float[np.ndarray, " n"]:
+    """Scores as float64, after refusing an empty or non-flat array and NaN; infinities order fine and stay."""
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim != 1 or scores.size == 0:
+        raise InputError(f"{name} must be a flat, non-empty array, got shape {scores.shape}")
+    bad: Bool[np.ndarray, " n"] = np.isnan(scores)
+    if bad.any():
+        raise InputError(f"{name} must not be NaN, row {int(np.argmax(bad))} is")
+    return scores
+
+
+def softmax(logits: Logits, *, temperature: float = 1.0) -> Probs:
+    """Probabilities in float64; columns at -inf get exactly 0.
+
+    >>> softmax(np.array([[0.0, 0.0, -np.inf]])).tolist()
+    [[0.5, 0.5, 0.0]]
+    """
+    probs: Probs = np.exp(log_softmax(logits, temperature=temperature))
+    return probs
+
+
+def log_softmax(logits: Logits, *, temperature: float = 1.0) -> Float[np.ndarray, "n k"]:
+    """Log-probabilities in float64, exact where the softmax itself would underflow."""
+    if not temperature > 0:
+        raise InputError(f"temperature must be positive, got {temperature}")
+    z = check_logits(logits).astype(np.float64) / temperature
+    z -= z.max(axis=1, keepdims=True)
+    z -= np.log(np.exp(z).sum(axis=1, keepdims=True))
+    return z
+
+
+def _matrix(array: Float[np.ndarray, "n k"], name: str) -> Float[np.ndarray, "n k"]:
+    array = np.asarray(array)
+    if array.ndim != 2 or array.size == 0:
+        raise InputError(f"{name} must be n x k with n, k > 0, got shape {array.shape}")
+    if not np.issubdtype(array.dtype, np.floating):
+        raise InputError(f"{name} must be floating point, got {array.dtype}")
+    return array
