@@ -1,0 +1,237 @@
+"""What a report says, as data. JSON, HTML and terminal are views of this; nothing here computes.
+
+`Report` -> verdict, rows of numbers, sections; a section answers one question with text and figures.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "Bar",
+    "Bars",
+    "Bin",
+    "Figure",
+    "Histogram",
+    "Input",
+    "Line",
+    "Lines",
+    "Marker",
+    "ModelCard",
+    "Reason",
+    "Reliability",
+    "Row",
+    "Section",
+    "SkippedFile",
+    "Table",
+    "Thumbnail",
+    "Thumbnails",
+    "Verdict",
+]
+
+Level = Literal["good", "caution", "bad", "unknown"]
+Better = Literal["higher", "lower", "neither"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class Row(_Frozen):
+    """One number: `metric` on `slice` ("all", "class: cat", "ood: clothing", ...), its 95 % interval and its n."""
+
+    metric: str
+    slice: str
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    better: Better
+
+
+class Reason(_Frozen):
+    """One stated rule of the verdict, applied: `rule` is the rule, `text` what the numbers say, `level` the outcome."""
+
+    rule: str
+    text: str
+    level: Level
+
+
+class Verdict(_Frozen):
+    """The plain-language answer at the top: the worst level of its reasons, and one sentence."""
+
+    level: Level
+    headline: str
+    reasons: tuple[Reason, ...]
+
+
+class SkippedFile(_Frozen):
+    """A file that was found and not used, and why."""
+
+    id: str
+    reason: str
+
+
+class Input(_Frozen):
+    """One image set that went in: its role, where it came from, a hash of its content, what was skipped."""
+
+    role: Literal["known", "shift", "ood"]
+    name: str
+    path: str
+    n: int
+    digest: str
+    labelled: bool
+    skipped: tuple[SkippedFile, ...] = ()
+
+
+class ModelCard(_Frozen):
+    """The model as it was used."""
+
+    id: str
+    revision: str
+    preprocessing: str
+    activation: Literal["softmax", "sigmoid"]
+    scale: float
+    bias: float
+    device: str
+
+
+class Bin(_Frozen):
+    """One confidence bin: its edges, mean confidence, accuracy with interval, and how many predictions fell in it."""
+
+    low: float
+    high: float
+    confidence: float
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    n: int
+
+
+class ReliabilitySeries(_Frozen):
+    name: str
+    bins: tuple[Bin, ...]
+
+
+class _Figure(_Frozen):
+    id: str
+    title: str
+    caption: str
+
+
+class Reliability(_Figure):
+    """Accuracy against confidence, one panel a series, with the diagonal."""
+
+    kind: Literal["reliability"] = "reliability"
+    series: tuple[ReliabilitySeries, ...]
+
+
+class Marker(_Frozen):
+    """A labelled line across a chart at a value of one axis."""
+
+    axis: Literal["x", "y"]
+    value: float
+    label: str
+
+
+class Line(_Frozen):
+    """One curve, with an optional band."""
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
+
+
+class Lines(_Figure):
+    """Curves over a common axis."""
+
+    kind: Literal["lines"] = "lines"
+    x_label: str
+    y_label: str
+    series: tuple[Line, ...]
+    log_x: bool = False
+    markers: tuple[Marker, ...] = ()
+
+
+class Counts(_Frozen):
+    name: str
+    shares: tuple[float, ...]  # of this series' n, so that sets of different size compare
+    n: int
+
+
+class Histogram(_Figure):
+    """Shares of several sets over common bin edges (len(edges) = len(shares) + 1)."""
+
+    kind: Literal["histogram"] = "histogram"
+    x_label: str
+    edges: tuple[float, ...]
+    series: tuple[Counts, ...]
+    markers: tuple[Marker, ...] = ()
+
+
+class Bar(_Frozen):
+    label: str
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+class Bars(_Figure):
+    """Horizontal values with intervals, one row a label."""
+
+    kind: Literal["bars"] = "bars"
+    x_label: str
+    bars: tuple[Bar, ...]
+    markers: tuple[Marker, ...] = ()
+
+
+class Table(_Figure):
+    """Rows people read rather than plot."""
+
+    kind: Literal["table"] = "table"
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | float | int | None, ...], ...]
+
+
+class Thumbnail(_Frozen):
+    """A small picture as a data URI, what it is said to be, and what it is."""
+
+    uri: str
+    alt: str
+    text: str
+
+
+class Thumbnails(_Figure):
+    kind: Literal["thumbnails"] = "thumbnails"
+    items: tuple[Thumbnail, ...]
+
+
+Figure = Annotated[Reliability | Lines | Histogram | Bars | Table | Thumbnails, Field(discriminator="kind")]
+
+
+class Section(_Frozen):
+    """One question, its answer in a sentence or two, and the figures behind it."""
+
+    id: str
+    title: str
+    answer: str
+    figures: tuple[Figure, ...] = ()
+
+
+class Content(_Frozen):
+    """Everything a report holds. `config` repeats the run; `cannot_say` lists the questions these data leave open."""
+
+    command: str
+    created: str  # ISO 8601, UTC
+    config: dict[str, Any]
+    inputs: tuple[Input, ...]
+    model: ModelCard
+    packages: dict[str, str]
+    seed: int
+    verdict: Verdict
+    rows: tuple[Row, ...]
+    sections: tuple[Section, ...]
+    cannot_say: tuple[str, ...] = ()
