@@ -65,8 +65,9 @@ def read_json(path: Path, *, kind: str, version: int) -> dict[str, Any]:
     found = content.get("format") if isinstance(content, dict) else None
     if found != kind:
         raise InputError(f"expected a {kind} file, got {found!r} in {path}")
-    if content["version"] > version:
-        raise InputError(f"{path} has version {content['version']}, this candid reads up to {version}; upgrade candid")
+    found_version = content.get("version")
+    if not isinstance(found_version, int) or found_version > version:
+        raise InputError(f"{path} has version {found_version}, this candid reads up to {version}; upgrade candid")
     return dict(content)
 
 

@@ -67,7 +67,7 @@ class ImageSet:
 
     `read(i)` returns image i as uint8 RGB and raises `UnreadableImage`; `raw(i)` returns the encoded bytes, which the
     feature cache hashes. Both are safe to call from several threads. `labels[i]` indexes `classes`, `groups[i]` indexes
-    `group_names`. `skipped` lists files already known not to be images.
+    `group_names`. `skipped` lists files already known not to be images. `source` is what was read, e.g. the folder.
     """
 
     ids: tuple[str, ...]
@@ -78,6 +78,7 @@ class ImageSet:
     groups: Groups | None = None
     group_names: tuple[str, ...] | None = None
     skipped: tuple[Skipped, ...] = ()
+    source: str = ""
 
     def __post_init__(self) -> None:
         _same_length("ImageSet", ids=self.ids, labels=self.labels, groups=self.groups)

@@ -1,44 +1,55 @@
 """What a report says, as data. JSON, HTML and terminal are views of this; nothing here computes.
 
-`Report` -> verdict, rows of numbers, sections; a section answers one question with text and figures.
+`Content` -> verdict, rows of numbers, sections; a section answers one question with text and figures. Every number is
+finite: what has no value is left out or None, never NaN.
 """
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
     "Bar",
     "Bars",
+    "Better",
     "Bin",
+    "Content",
+    "Counts",
     "Figure",
     "Histogram",
     "Input",
+    "Level",
     "Line",
     "Lines",
     "Marker",
     "ModelCard",
     "Reason",
     "Reliability",
+    "ReliabilitySeries",
     "Row",
     "Section",
     "SkippedFile",
     "Table",
     "Thumbnail",
     "Thumbnails",
+    "Unit",
     "Verdict",
 ]
 
 Level = Literal["good", "caution", "bad", "unknown"]
 Better = Literal["higher", "lower", "neither"]
+Unit = Literal["number", "percent"]  # percent: the value is a share in [0, 1] that people read as a percentage
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Row(_Frozen):
-    """One number: `metric` on `slice` ("all", "class: cat", "ood: clothing", ...), its 95 % interval and its n."""
+    """One number: `metric` on `slice` ("all", "class: cat", "ood: clothing", ...), its 95 % interval and its n.
+
+    `label` is the number in plain words, `unit` how it is printed; rows with `key` head the report, in their order.
+    """
 
     metric: str
     slice: str
@@ -47,6 +58,9 @@ class Row(_Frozen):
     high: float | None
     n: int
     better: Better
+    label: str = ""
+    unit: Unit = "number"
+    key: bool = False
 
 
 class Reason(_Frozen):
@@ -75,7 +89,7 @@ class SkippedFile(_Frozen):
 class Input(_Frozen):
     """One image set that went in: its role, where it came from, a hash of its content, what was skipped."""
 
-    role: Literal["known", "shift", "ood"]
+    role: Literal["known", "shift", "ood", "transfer"]
     name: str
     path: str
     n: int
@@ -109,6 +123,8 @@ class Bin(_Frozen):
 
 
 class ReliabilitySeries(_Frozen):
+    """The bins of one way of stating confidence, e.g. before the temperature."""
+
     name: str
     bins: tuple[Bin, ...]
 
@@ -143,6 +159,13 @@ class Line(_Frozen):
     low: tuple[float, ...] | None = None
     high: tuple[float, ...] | None = None
 
+    @model_validator(mode="after")
+    def _one_length(self) -> "Line":
+        lengths = {len(values) for values in (self.x, self.y, self.low, self.high) if values is not None}
+        if len(lengths) != 1:
+            raise ValueError(f"x, y, low and high need one length, got {sorted(lengths)}")
+        return self
+
 
 class Lines(_Figure):
     """Curves over a common axis."""
@@ -151,11 +174,15 @@ class Lines(_Figure):
     x_label: str
     y_label: str
     series: tuple[Line, ...]
+    x_unit: Unit = "number"
+    y_unit: Unit = "number"
     log_x: bool = False
     markers: tuple[Marker, ...] = ()
 
 
 class Counts(_Frozen):
+    """How one set spreads over the bins of a histogram."""
+
     name: str
     shares: tuple[float, ...]  # of this series' n, so that sets of different size compare
     n: int
@@ -166,9 +193,17 @@ class Histogram(_Figure):
 
     kind: Literal["histogram"] = "histogram"
     x_label: str
+    x_unit: Unit = "number"
     edges: tuple[float, ...]
     series: tuple[Counts, ...]
     markers: tuple[Marker, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_share_a_bin(self) -> "Histogram":
+        for counts in self.series:
+            if counts.shares and len(counts.shares) != len(self.edges) - 1:
+                raise ValueError(f"{counts.name}: {len(counts.shares)} shares for {len(self.edges)} edges")
+        return self
 
 
 class Bar(_Frozen):
@@ -180,10 +215,12 @@ class Bar(_Frozen):
 
 
 class Bars(_Figure):
-    """Horizontal values with intervals, one row a label."""
+    """Horizontal values with intervals, one row a label: worst first where `better` says which end is worse."""
 
     kind: Literal["bars"] = "bars"
     x_label: str
+    unit: Unit = "number"
+    better: Better = "neither"
     bars: tuple[Bar, ...]
     markers: tuple[Marker, ...] = ()
 
@@ -199,12 +236,14 @@ class Table(_Figure):
 class Thumbnail(_Frozen):
     """A small picture as a data URI, what it is said to be, and what it is."""
 
-    uri: str
+    uri: str = Field(pattern=r"^data:image/(jpeg|png|webp);base64,[A-Za-z0-9+/=]*$")  # nothing to fetch, ever
     alt: str
     text: str
 
 
 class Thumbnails(_Figure):
+    """Small pictures in a grid."""
+
     kind: Literal["thumbnails"] = "thumbnails"
     items: tuple[Thumbnail, ...]
 

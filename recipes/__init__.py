@@ -1,0 +1,1 @@
+"""The papers' experiments and the embedded model's training, each runnable small and offline."""

@@ -1,0 +1,279 @@
+"""Three stages: the text tower learns words, a convolutional teacher learns images with it, the ViT learns from both.
+
+Each stage runs for a stated number of minutes, keeps a checkpoint, and goes on from it when started again.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import affine_grid, cosine_similarity, cross_entropy, grid_sample, normalize
+from transformers import CLIPModel, CLIPTokenizer
+
+from recipes.tiny.images import Pool
+from recipes.tiny.texts import TEMPLATES
+from recipes.tiny.towers import SIDE, encode_patches, encode_text
+
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+SHARES = {"cifar10": 0.44, "tiny_imagenet": 0.24, "grocery": 0.08, "grocery_fine": 0.06, "emoji": 0.12, "flickr": 0.06}
+
+
+@dataclass
+class Batch:
+    """`pixels` n 3 side side, `texts` without repeats, `target[i]` the text of image i, `concept[i]` its name's index."""
+
+    pixels: Tensor
+    texts: list[str]
+    target: Tensor
+    concept: Tensor
+
+
+class Sampler:
+    """Mixed batches of augmented views with a text for each; `names` lists every concept of every pool once."""
+
+    def __init__(self, pools: dict[str, Pool], *, size: int, seed: int) -> None:
+        self.pools, self.size = pools, size
+        self.random = np.random.default_rng(seed)
+        self.names = sorted({name for pool in pools.values() if pool.captions is None for name in pool.names})
+        index = {name: i for i, name in enumerate(self.names)}
+        self.concepts = {
+            source: np.array([index.get(name, -1) for name in pool.names])[pool.concept]
+            for source, pool in pools.items()
+        }
+
+    def draw(self) -> Batch:
+        pixels, texts, target, concept = [], [], [], []
+        place: dict[str, int] = {}
+        for source, share in SHARES.items():
+            pool = self.pools[source]
+            rows = self.random.integers(len(pool.pixels), size=round(share * self.size))
+            pixels.append(self.views(pool.pixels[rows], flip=source != "emoji"))
+            for row in rows:
+                if pool.captions:
+                    text = str(self.random.choice(pool.captions[pool.concept[row]]))
+                else:
+                    text = self.template(pool.names[pool.concept[row]], place)
+                if text not in place:
+                    place[text] = len(texts)
+                    texts.append(text)
+                target.append(place[text])
+                concept.append(int(self.concepts[source][row]))
+        return Batch(torch.cat(pixels), texts, torch.tensor(target), torch.tensor(concept))
+
+    def template(self, name: str, place: dict[str, int]) -> str:
+        """One wording a name a batch, so that two images of a class are never each other's negatives."""
+        key = "\0" + name
+        if key not in place:
+            place[key] = 0 if self.random.random() < 0.4 else int(self.random.integers(1, len(TEMPLATES)))
+        return TEMPLATES[place[key]].format(name)
+
+    def views(self, pixels: np.ndarray, *, flip: bool) -> Tensor:
+        """Random crop, aspect, flip, brightness and contrast in one resampling, then CLIP's normalisation."""
+        n = len(pixels)
+        draw = lambda low, high: torch.from_numpy(self.random.uniform(low, high, n).astype(np.float32))  # noqa: E731
+        side = draw(0.35, 1.0).sqrt()
+        aspect = (draw(-0.25, 0.25)).exp()
+        width, height = (side * aspect).clamp(max=1), (side / aspect).clamp(max=1)
+        mirror = torch.where(draw(0, 1) < 0.5, -1.0, 1.0) if flip else torch.ones(n)
+        theta = torch.zeros(n, 2, 3)
+        theta[:, 0, 0], theta[:, 0, 2] = width * mirror, draw(-1, 1) * (1 - width)
+        theta[:, 1, 1], theta[:, 1, 2] = height, draw(-1, 1) * (1 - height)
+        x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+        grid = affine_grid(theta, [n, 3, SIDE, SIDE], align_corners=False)
+        x = grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+        mean = x.mean((1, 2, 3), keepdim=True)
+        x = ((x - mean) * draw(0.7, 1.3)[:, None, None, None] + mean * draw(0.7, 1.3)[:, None, None, None]).clamp(0, 1)
+        return (x - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+
+
+def schedule(progress: float) -> float:
+    """Share of the peak rate: 4 % of linear warm-up, then a cosine to 1 %."""
+    return min(progress / 0.04, 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1))))
+
+
+def stage(
+    name: str, minutes: float, folder: Path, parts: dict[str, nn.Module], optimisers: list[torch.optim.Optimizer]
+) -> Iterator[tuple[int, float]]:
+    """(step, progress in [0, 1)) until the minutes are spent; sets the rates, saves and resumes all state."""
+    path = folder / f"{name}.pt"
+    spent, step = 0.0, 0
+    peak = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
+    if path.exists():
+        state = torch.load(path, weights_only=True)
+        for key, part in parts.items():
+            part.load_state_dict(state["parts"][key])
+        for optimiser, stored in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(stored)
+        spent, step = state["spent"], state["step"]
+
+    def save() -> None:
+        state = {
+            "parts": {key: part.state_dict() for key, part in parts.items()},
+            "optimisers": [optimiser.state_dict() for optimiser in optimisers],
+            "spent": spent,
+            "step": step,
+        }
+        torch.save(state, path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+
+    saved = time.monotonic()
+    while spent < 60 * minutes:
+        before = time.monotonic()
+        progress = spent / (60 * minutes)
+        for optimiser, rates in zip(optimisers, peak, strict=True):
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * schedule(progress)
+        yield step, progress
+        step += 1
+        spent += time.monotonic() - before
+        if time.monotonic() - saved > 240:
+            save()
+            saved = time.monotonic()
+    if step:
+        save()
+
+
+def optimisers_for(parts: list[nn.Module], *, matrices: float, rest: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the transformer blocks (Jordan et al. 2024), AdamW for everything else."""
+    inner, others = [], []
+    for part in parts:
+        for name, parameter in part.named_parameters():
+            inside = parameter.ndim == 2 and ".layers." in name
+            (inner if inside else others).append(parameter)
+    made: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, lr=rest, weight_decay=0.05, betas=(0.9, 0.98))]
+    if inner:
+        made.append(torch.optim.Muon(inner, lr=matrices, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"))
+    return made
+
+
+def tokenised(tokens: CLIPTokenizer, texts: list[str]) -> tuple[Tensor, Tensor]:
+    out = tokens(texts, padding=True, truncation=True, return_tensors="pt")
+    return out["input_ids"], out["attention_mask"]
+
+
+class Neighbours:
+    """Draws texts of like length, so that little of a batch is padding."""
+
+    def __init__(self, texts: list[str], *, seed: int) -> None:
+        self.order = np.argsort([len(text) for text in texts], kind="stable")
+        self.random = np.random.default_rng(seed)
+
+    def draw(self, n: int) -> np.ndarray:
+        start = self.random.integers(len(self.order) - 8 * n)
+        return self.order[start + self.random.choice(8 * n, n, replace=False)]
+
+
+def distil_texts(
+    model: CLIPModel, head: nn.Linear, tokens: CLIPTokenizer, texts: list[str], vectors: np.ndarray, rows: np.ndarray
+) -> Tensor:
+    """Cosine distance to the sentence encoder, and telling its 1 of n apart at temperature 0.05."""
+    pooled, _ = encode_text(model, *tokenised(tokens, [texts[i] for i in rows]))
+    student = normalize(head(pooled).float(), dim=1)
+    teacher = torch.from_numpy(vectors[rows])
+    return (1 - (student * teacher).sum(1)).mean() + 0.2 * cross_entropy(20 * student @ teacher.T, torch.arange(len(rows)))
+
+
+def contrast(images: Tensor, texts: Tensor, target: Tensor, scale: Tensor) -> Tensor:
+    """Symmetric InfoNCE where several images may share a text (Radford et al. 2021, with multi-positive rows)."""
+    logits = scale * normalize(images.float(), dim=1) @ normalize(texts.float(), dim=1).T
+    positive = torch.nn.functional.one_hot(target, logits.shape[1]).float()
+    back = (positive * logits.log_softmax(0)).sum(0) / positive.sum(0)
+    return 0.5 * (cross_entropy(logits, target) - back.mean())
+
+
+def learn(loss: Tensor, optimisers: list[torch.optim.Optimizer], parameters: list[Tensor]) -> None:
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    for optimiser in optimisers:
+        optimiser.step()
+        optimiser.zero_grad()
+
+
+def train_text(model, head, tokens, texts, vectors, *, minutes: float, folder: Path, seed: int, log: Callable) -> None:
+    """Stage 1: the causal text tower imitates the sentence encoder."""
+    draws = Neighbours(texts, seed=seed)
+    parts = {"text": model.text_model, "head": head}
+    optimisers = optimisers_for(list(parts.values()), matrices=4e-3, rest=2e-3)
+    parameters = [p for part in parts.values() for p in part.parameters()]
+    for step, progress in stage("text", minutes, folder, parts, optimisers):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = distil_texts(model, head, tokens, texts, vectors, draws.draw(256))
+        learn(loss, optimisers, parameters)
+        log("text", step, progress, loss=loss)
+
+
+def train_teacher(
+    model, head, tokens, texts, vectors, teacher, sampler, *, minutes: float, folder: Path, seed: int, log: Callable
+) -> None:
+    """Stage 2: convolutional image tower and text tower, contrasted; the text tower keeps imitating."""
+    draws = Neighbours(texts, seed=seed)
+    scale = nn.ParameterDict({"log": nn.Parameter(torch.tensor(math.log(1 / 0.07)))})
+    parts = {
+        "text": model.text_model, "projection": model.text_projection, "head": head, "teacher": teacher, "scale": scale
+    }  # fmt: skip
+    optimisers = optimisers_for([model.text_model], matrices=1e-3, rest=5e-4)
+    optimisers.append(
+        torch.optim.AdamW([*teacher.parameters(), *model.text_projection.parameters(), *head.parameters(), *scale.parameters()], lr=2.5e-3, weight_decay=0.05)
+    )
+    parameters = [p for part in parts.values() for p in part.parameters()]
+    for step, progress in stage("teacher", minutes, folder, parts, optimisers):
+        batch = sampler.draw()
+        with torch.autocast("cpu", torch.bfloat16):
+            images = teacher(batch.pixels.contiguous(memory_format=torch.channels_last))
+            _, wording = encode_text(model, *tokenised(tokens, batch.texts))
+            kept = distil_texts(model, head, tokens, texts, vectors, draws.draw(64))
+        loss = contrast(images, wording, batch.target, scale["log"].exp().clamp(max=100))
+        learn(loss + 0.5 * kept, optimisers, parameters)
+        log("teacher", step, progress, loss=loss, kept=kept, scale=scale["log"].exp())
+
+
+def train_student(
+    model, tokens, teacher, sampler, *, minutes: float, folder: Path, seed: int, log: Callable, average: nn.Module
+) -> None:
+    """Stage 3: the ViT against every concept's frozen text, and towards the teacher's embedding of the same view."""
+    generator = torch.Generator().manual_seed(seed)
+    bank, teacher = text_bank(model, tokens, sampler.names), teacher.eval()
+    vision = nn.ModuleDict({"tower": model.vision_model, "projection": model.visual_projection})
+    scale = nn.ParameterDict({"log": model.logit_scale})
+    parts = {"vision": vision, "scale": scale, "average": average}
+    optimisers = optimisers_for([vision], matrices=3e-3, rest=1.5e-3)
+    optimisers.append(torch.optim.AdamW(scale.parameters(), lr=2e-3, weight_decay=0.0))
+    parameters = [*vision.parameters(), *scale.parameters()]
+    for step, progress in stage("student", minutes, folder, parts, optimisers):
+        batch = sampler.draw()
+        wording = bank[step % len(TEMPLATES)] if step % 5 else bank[0]
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            goal = teacher(batch.pixels.contiguous(memory_format=torch.channels_last)).float()
+            captioned = batch.concept < 0
+            sentences = [batch.texts[i] for i in batch.target[captioned].tolist()]
+            captions = normalize(encode_text(model, *tokenised(tokens, sentences))[1].float(), dim=1)
+        with torch.autocast("cpu", torch.bfloat16):
+            images = encode_patches(model, batch.pixels, 0.5 if progress < 0.82 else 1.0, generator).float()
+        target = batch.concept.clone()
+        target[captioned] = len(wording) + torch.arange(len(captions))
+        logits = model.logit_scale.exp().clamp(max=100) * normalize(images, dim=1) @ torch.cat([wording, captions]).T
+        named = cross_entropy(logits, target)
+        pulled = (1 - cosine_similarity(images, goal)).mean()
+        learn(named + 2.0 * pulled, optimisers, parameters)
+        with torch.no_grad():
+            keep = min(0.998, (step + 1) / (step + 20))
+            for slow, fast in zip(average.parameters(), vision.parameters(), strict=True):
+                slow.lerp_(fast, 1 - keep)
+        log("student", step, progress, named=named, pulled=pulled, scale=model.logit_scale.exp())
+
+
+@torch.no_grad()
+def text_bank(model: CLIPModel, tokens: CLIPTokenizer, names: list[str]) -> list[Tensor]:
+    """Unit text features of every name, one matrix a template."""
+    model.eval()
+    bank = []
+    for template in TEMPLATES:
+        texts = [template.format(name) for name in names]
+        parts = [encode_text(model, *tokenised(tokens, texts[i : i + 256]))[1] for i in range(0, len(texts), 256)]
+        bank.append(normalize(torch.cat(parts).float(), dim=1))
+    return bank

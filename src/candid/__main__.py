@@ -1,0 +1,5 @@
+"""`python -m candid` is `candid`."""
+
+from candid.cli import main
+
+main()

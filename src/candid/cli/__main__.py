@@ -1,0 +1,5 @@
+"""`python -m candid.cli` is `candid`."""
+
+from candid.cli import main
+
+main()

@@ -1,0 +1,49 @@
+"""Encode images once and save their features."""
+
+import json
+from pathlib import Path
+
+import click
+
+from candid import data, models, workflows
+from candid.cli.options import cache_choice, model_options, output, run_options
+from candid.cli.progress import bar
+from candid.errors import InputError
+from candid.files import fresh_folder
+
+
+@click.command()
+@click.argument("images", type=click.Path(path_type=Path))
+@model_options
+@click.option("--split", help="Which split to read, where the data has several.")
+@output("candid-features")
+@run_options
+def command(
+    images: Path, model_name: str | None, revision: str | None, device: str, dtype: str, split: str | None, out: Path,
+    exist_ok: bool, batch_size: int, workers: int | None, seed: int, strict: bool, cache: Path | None, no_cache: bool,
+    as_json: bool, debug: bool,
+) -> None:  # fmt: skip
+    """Encode images once and save their features.
+
+    IMAGES is a folder, a .csv or .parquet manifest, or a saved Hugging Face data set. A run that was stopped goes on
+    where it was: finished shards are in the cache.
+    """
+    if model_name is None:
+        raise InputError("expected a model: pass -m HUB_ID, -m FOLDER or -m tiny")
+    fresh_folder(out, exist_ok=exist_ok)
+    found = data.read(images, split=split)
+    model = models.load(model_name, revision=revision, device=device, dtype=dtype)
+    with bar() as progress:
+        features = workflows.encode(
+            model, found, cache=cache_choice(cache, no_cache), batch_size=batch_size, workers=workers, strict=strict,
+            progress=progress,
+        )  # fmt: skip
+    workflows.save_features(out, features)
+    if as_json:
+        skipped = [{"id": s.id, "reason": s.reason} for s in features.skipped]
+        facts = {"output": str(out), "n": len(features), "dimensions": features.vectors.shape[1]}
+        click.echo(json.dumps({**facts, "encoder": features.encoder, "skipped": skipped}))
+        return
+    click.echo(f"{len(features)} images x {features.vectors.shape[1]} dimensions in {out}")
+    for s in features.skipped:
+        click.echo(f"skipped {s.id}: {s.reason}", err=True)

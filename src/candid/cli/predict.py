@@ -1,0 +1,54 @@
+"""Label images with a saved predictor, or abstain."""
+
+import json
+from pathlib import Path
+
+import click
+
+from candid import data, workflows
+from candid.cli.options import debug
+from candid.cli.progress import bar
+from candid.errors import InputError
+from candid.types import Predictions
+
+
+@click.command()
+@click.argument("predictor", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-m", "--model", help="Where the model is now, if not where the predictor was made.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:N] or mps.")
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images a forward.")
+@click.option("--strict", is_flag=True, help="Exit with 2 if any image cannot be read.")
+@debug
+def command(
+    predictor: Path, images: tuple[Path, ...], model: str | None, device: str, batch_size: int, strict: bool, debug: bool
+) -> None:
+    """Label images with a saved predictor, or abstain.
+
+    Prints one JSON line an image: id, label, calibrated confidence, outlier score (higher = further from what the model
+    knows) and accepted. A file that cannot be read gets a line with its error. IMAGES are files or folders.
+    """
+    loaded = workflows.Predictor.load(predictor, model=model, device=device)
+    found = data.read(images[0]) if len(images) == 1 else data.read(list(images))
+    if not len(found) and not found.skipped:
+        raise InputError(f"no image in {', '.join(map(str, images))}")
+    with bar("predicting") as progress:
+        predictions = loaded(found, batch_size=batch_size, progress=progress)
+    for line in _lines(predictions):
+        click.echo(json.dumps(line))
+    if strict and predictions.skipped:
+        raise InputError(f"{len(predictions.skipped)} of the images could not be read, first {predictions.skipped[0].id}")
+
+
+def _lines(predictions: Predictions) -> list[dict[str, object]]:
+    lines: list[dict[str, object]] = [
+        {
+            "id": image,
+            "label": predictions.classes[int(predictions.labels[i])],
+            "confidence": round(float(predictions.confidence[i]), 6),
+            "score": round(float(predictions.scores[i]), 6),
+            "accepted": bool(predictions.accepted[i]),
+        }
+        for i, image in enumerate(predictions.ids)
+    ]
+    return lines + [{"id": skipped.id, "error": skipped.reason} for skipped in predictions.skipped]

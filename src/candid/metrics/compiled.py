@@ -1,0 +1,94 @@
+"""The passes of `rows` compiled by numba, one loop a row, vectorised: imported only for large logits.
+
+LLVM does not vectorise exp by itself, so exp is written as a polynomial after x = k ln 2 + r, |r| <= ln 2 / 2, whose
+Taylor remainder is below the format's rounding. Arguments are never positive; below -708 (-87) the result is 0 for us.
+"""
+
+import math
+from typing import no_type_check
+
+import numpy as np
+from numba import njit
+
+__all__ = ["inverse_mass", "inverse_mass_single", "tilted"]
+
+# Not "afn" or "ninf": sums may be reordered (that is what vectorises them), infinities must stay right.
+RELAXED = {"reassoc", "contract", "nsz", "arcp", "nnan"}
+LOG2_E = 1.0 / math.log(2.0)
+LN_2 = math.log(2.0)
+C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, C12 = (1.0 / math.factorial(i) for i in range(2, 13))
+S2, S3, S4, S5, S6, S7 = (np.float32(1.0 / math.factorial(i)) for i in range(2, 8))
+S1, S_LOG2_E, S_LN_2, S_LOWEST = np.float32(1), np.float32(LOG2_E), np.float32(LN_2), np.float32(-87)
+FLOOR = -1e30
+
+
+@no_type_check
+def _exp(x):
+    x = x if x > -708.0 else -708.0
+    k = np.rint(x * LOG2_E)
+    r = x - k * LN_2
+    p = ((((C12 * r + C11) * r + C10) * r + C9) * r + C8) * r + C7
+    p = ((((((p * r + C6) * r + C5) * r + C4) * r + C3) * r + C2) * r + 1.0) * r + 1.0
+    return p * np.int64((np.int64(np.int32(k)) + np.int64(1023)) << np.int64(52)).view(np.float64)
+
+
+@no_type_check
+def _exp_single(x):
+    x = x if x > S_LOWEST else S_LOWEST
+    k = np.rint(x * S_LOG2_E)
+    r = x - k * S_LN_2
+    p = ((((((S7 * r + S6) * r + S5) * r + S4) * r + S3) * r + S2) * r + S1) * r + S1
+    return p * np.int32((np.int32(k) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+_exp = njit(inline="always")(_exp)
+_exp_single = njit(inline="always")(_exp_single)
+
+
+@no_type_check
+def tilted(logits, top, beta, out):
+    for i in range(logits.shape[0]):
+        row, highest = logits[i], np.float64(top[i])
+        total, first, second = 0.0, 0.0, 0.0
+        for j in range(row.shape[0]):
+            gap = np.float64(row[j]) - highest
+            gap = gap if gap > FLOOR else FLOOR
+            mass = _exp(gap * beta)
+            total += mass
+            first += mass * gap
+            second += mass * gap * gap
+        mean = first / total
+        out[0, i] = math.log(total)
+        out[1, i] = mean
+        out[2, i] = max(second / total - mean * mean, 0.0)
+
+
+@no_type_check
+def inverse_mass(logits, top, beta, out):
+    for i in range(logits.shape[0]):
+        row, highest = logits[i], np.float64(top[i])
+        total = 0.0
+        for j in range(row.shape[0]):
+            total += _exp((np.float64(row[j]) - highest) * beta)
+        out[i] = 1.0 / total
+
+
+@no_type_check
+def inverse_mass_single(logits, top, beta, out):
+    for i in range(logits.shape[0]):
+        row, highest = logits[i], top[i]
+        total = np.float32(0.0)
+        for j in range(row.shape[0]):
+            total += _exp_single((row[j] - highest) * beta)
+        out[i] = 1.0 / np.float64(total)
+
+
+@no_type_check
+def _jit(function):
+    try:
+        return njit(fastmath=RELAXED, cache=True)(function)
+    except RuntimeError:  # no folder to keep the machine code in: compile anew in every process, under a second
+        return njit(fastmath=RELAXED)(function)
+
+
+tilted, inverse_mass, inverse_mass_single = _jit(tilted), _jit(inverse_mass), _jit(inverse_mass_single)

@@ -1,0 +1,76 @@
+"""The top label of each row and how sure the model is of it: all that calibration of the answer needs, n rather than n x k."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from candid.arrays import check_labels, check_logits, check_probs
+from candid.errors import InputError
+from candid.metrics.rows import highest, inverse_mass
+from candid.types import Correct, Labels, Logits, Probs, Scores
+
+__all__ = ["Top", "check_top", "top_label", "top_of_probs", "top_scores"]
+
+
+class Top(NamedTuple):
+    """Per row: `confidence` in the predicted class, in [0, 1], and whether that class is `correct`."""
+
+    confidence: Scores
+    correct: Correct
+
+
+class TopScores(NamedTuple):
+    """Per row: the predicted `label` (the first of tied ones) and the `confidence` in it, in [0, 1]."""
+
+    label: Labels
+    confidence: Scores
+
+
+def top_label(logits: Logits, labels: Labels, *, temperature: float = 1.0) -> Top:
+    """Confidence and correctness of softmax(logits / temperature), without the n x k probabilities.
+
+    >>> top_label(np.array([[0.0, np.log(3.0)]]), np.array([1]))
+    Top(confidence=array([0.75]), correct=array([ True]))
+    """
+    label, confidence = top_scores(logits, temperature=temperature)
+    truth = check_labels(labels, classes=logits.shape[1], rows=len(logits))
+    return Top(confidence, label == truth)
+
+
+def top_scores(logits: Logits, *, temperature: float = 1.0) -> TopScores:
+    """Predicted label and confidence of softmax(logits / temperature), where no truth is at hand."""
+    if not temperature > 0:
+        raise InputError(f"temperature must be positive, got {temperature}")
+    label, value = highest(logits)
+    return TopScores(label, inverse_mass(logits, value, 1.0 / temperature))
+
+
+def top_of_probs(probs: Probs, labels: Labels) -> Top:
+    """Confidence and correctness of probabilities; float32 values are converted, never recomputed.
+
+    >>> top_of_probs(np.array([[0.5, 0.5]]), np.array([1]))
+    Top(confidence=array([0.5]), correct=array([False]))
+    """
+    probs = check_probs(probs)
+    truth = check_labels(labels, classes=probs.shape[1], rows=len(probs))
+    label: Int[np.ndarray, " n"] = probs.argmax(axis=1)
+    confidence = probs[np.arange(len(probs)), label].astype(np.float64)
+    return Top(np.minimum(confidence, 1.0), label == truth)  # a float32 softmax may sum to 1 + 6e-8
+
+
+def check_top(confidence: Scores, correct: Correct) -> Top:
+    """The pair as float64 and bool, after refusing empty input, unequal lengths and values outside [0, 1]."""
+    confidence = np.asarray(confidence, dtype=np.float64)
+    correct = np.asarray(correct)
+    if confidence.ndim != 1 or confidence.size == 0 or confidence.shape != correct.shape:
+        raise InputError(
+            f"confidence and correct must be flat, non-empty and of one length, got {confidence.shape}, {correct.shape}"
+        )
+    if correct.dtype != np.bool_:
+        raise InputError(f"correct must be bool, got {correct.dtype}; pass predicted == labels")
+    bad = ~((confidence >= 0) & (confidence <= 1))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InputError(f"confidence must lie in [0, 1], row {row} is {confidence[row]}; are these logits?")
+    return Top(confidence, correct)

@@ -1,0 +1,50 @@
+"""Which device and number format a model runs in."""
+
+from dataclasses import dataclass
+
+import torch
+
+from candid.errors import InputError, nearest
+
+__all__ = ["Placement", "place"]
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Device, dtype of the weights, and the dtype of autocast (None: no autocast)."""
+
+    device: torch.device
+    dtype: torch.dtype
+    autocast: torch.dtype | None = None
+
+
+def place(device: str, dtype: str) -> Placement:
+    """The placement `device` and `dtype` stand for. "auto" is CUDA, then Apple's GPU, then the CPU; float32 weights.
+
+    Autocast is float16, not bfloat16: its three more bits keep cosines, which the logit scale multiplies by up to 100.
+
+    >>> place("cpu", "auto").dtype
+    torch.float32
+    """
+    if dtype != "auto" and dtype not in DTYPES:
+        raise InputError(f"expected dtype auto or one of {', '.join(DTYPES)}, got {dtype!r}; {nearest(dtype, DTYPES)}")
+    where = _device(device)
+    if dtype == "auto":
+        return Placement(where, torch.float32, torch.float16 if where.type == "cuda" else None)
+    return Placement(where, DTYPES[dtype])
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # what torch raises for an absent device
+        cause = str(error).splitlines()[0]
+        raise InputError(f"no device {name!r} here ({cause}); expected auto, cpu, cuda, cuda:N or mps") from error
+    return device

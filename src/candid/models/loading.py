@@ -1,0 +1,61 @@
+"""`load`: one door to every model. Rows of `MODELS` say which file knows which `model_type`."""
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+from candid.errors import InputError, nearest
+from candid.models import source
+from candid.types import Encoder
+
+__all__ = ["MODELS", "load"]
+
+Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+
+OPEN_CLIP = "open_clip:"
+PLUGINS = "candid.models"  # entry-point group: name = the config's model_type, value = module:function
+
+MODELS: dict[str, str] = {
+    "clip": "candid.models.clip:load",
+    "siglip": "candid.models.siglip:load",
+    "siglip2": "candid.models.naflex:load",
+}
+
+
+def load(name: str, *, revision: str | None = None, device: str = "auto", dtype: Dtype = "auto") -> Encoder:
+    """The model called `name`, ready to encode images and texts.
+
+    `name` is a Hub id ("openai/clip-vit-base-patch32", also "id@revision"), a local folder in the Hub's format, "tiny"
+    (embedded in the package), or "open_clip:NAME/TAG" where TAG may be the path of a checkpoint. `revision` pins a
+    commit, branch or tag of the Hub, or the content hash of a local folder. `device` "auto" takes CUDA, then Apple's
+    GPU, then the CPU. `dtype` "auto" keeps float32 weights, with float16 autocast on CUDA; vectors are float32 always.
+
+    >>> load("tinny")
+    Traceback (most recent call last):
+    ...
+    candid.errors.InputError: no model named tinny; did you mean tiny? (or a Hub id org/name, a folder, open_clip:NAME/TAG)
+    """
+    if name.startswith(OPEN_CLIP):
+        if revision is not None:
+            raise InputError(f"open_clip tags name the weights themselves, got revision {revision!r} for {name}; drop it")
+        build = _function("candid.models.open_clip:load")
+        return build(name.removeprefix(OPEN_CLIP), device=device, dtype=dtype)
+    found = source.find(name, revision)
+    build = _builder(found.config.get("model_type"), name)
+    return build(source.complete(found), device=device, dtype=dtype)
+
+
+def _builder(model_type: Any, name: str) -> Callable[..., Encoder]:
+    known = dict(MODELS)
+    if model_type not in known:
+        known |= {plugin.name: plugin.value for plugin in entry_points(group=PLUGINS)}
+    if model_type not in known:
+        raise InputError(f"{name} is a model of type {model_type!r}, which has no adapter here; {nearest('', known)}")
+    return _function(known[model_type])
+
+
+def _function(reference: str) -> Callable[..., Encoder]:
+    module, _, function = reference.partition(":")
+    builder: Callable[..., Encoder] = getattr(import_module(module), function)
+    return builder

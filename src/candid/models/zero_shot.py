@@ -1,0 +1,61 @@
+"""A classifier from class names alone: the mean of each name's text vectors over templates.
+
+Radford et al. 2021, arxiv.org/abs/2103.00020, section 3.1.4 (ensembling in embedding space).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from candid.errors import InputError
+from candid.models.templates import PLAIN
+from candid.types import Encoder, Head, Vectors
+
+__all__ = ["zero_shot", "zero_shot_each"]
+
+
+def zero_shot(model: Encoder, classes: Sequence[str], *, templates: Sequence[str] = PLAIN) -> Head:
+    """The Head whose row for a class is the unit mean of the class's unit text vectors, one a template.
+
+    Scale, bias and activation are the model's own.
+
+    >>> from candid import models
+    >>> models.zero_shot(models.load("tiny"), ["cat", "dog"]).classes  # doctest: +SKIP
+    ('cat', 'dog')
+    """
+    vectors = _vectors(model, classes, templates)
+    means = vectors.mean(axis=1, dtype=np.float64)
+    weights = means / np.linalg.norm(means, axis=1, keepdims=True)
+    return _head(model, classes, weights.astype(np.float32))
+
+
+def zero_shot_each(model: Encoder, classes: Sequence[str], *, templates: Sequence[str]) -> dict[str, Head]:
+    """One Head a template, in their order: how much the wording alone moves the answers."""
+    vectors = _vectors(model, classes, templates)
+    return {template: _head(model, classes, vectors[:, i]) for i, template in enumerate(templates)}
+
+
+def _head(model: Encoder, classes: Sequence[str], weights: Vectors) -> Head:
+    return Head(weights, tuple(classes), model.scale, model.bias, model.activation)
+
+
+def _vectors(model: Encoder, classes: Sequence[str], templates: Sequence[str]) -> np.ndarray:
+    _check(classes, templates)
+    texts = [template.replace("{}", name) for name in classes for template in templates]
+    return model.encode_texts(texts).reshape(len(classes), len(templates), -1)
+
+
+def _check(classes: Sequence[str], templates: Sequence[str]) -> None:
+    if isinstance(classes, str) or isinstance(templates, str):
+        raise InputError("expected sequences of class names and templates, got one string; put it in a list")
+    if not classes or not templates:
+        raise InputError(f"expected at least one class and one template, got {len(classes)} and {len(templates)}")
+    if empty := [i for i, name in enumerate(classes) if not name.strip()]:
+        raise InputError(f"class names must not be empty, number {empty[0]} is {classes[empty[0]]!r}; name every class")
+    if twice := [name for name, n in Counter(classes).items() if n > 1]:
+        raise InputError(f"class names must differ, {twice[0]!r} appears more than once; merge or rename it")
+    if twice := [template for template, n in Counter(templates).items() if n > 1]:
+        raise InputError(f"templates must differ, {twice[0]!r} appears more than once; remove one")
+    if plain := [template for template in templates if "{}" not in template]:
+        raise InputError(f"a template needs {{}} where the class name goes, got {plain[0]!r}")

@@ -1,0 +1,119 @@
+"""The data behind a figure, as a table of printed values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from candid.report.charts.bars import ordered
+from candid.report.content import Bars, Figure, Histogram, Line, Lines, Reliability, Table, Thumbnails
+from candid.report.wording import count, interval, number
+
+__all__ = ["Sheet", "sheet"]
+
+MOST = 200  # rows of a curve that are printed; the file holds all
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A printed table; `numeric[i]` says that column i is set flush right; `note` what was left out."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[bool, ...]
+    note: str = ""
+
+
+def sheet(figure: Figure) -> Sheet:
+    """The table behind the figure."""
+    match figure:
+        case Reliability():
+            return _reliability(figure)
+        case Lines():
+            return _lines(figure)
+        case Histogram():
+            return _histogram(figure)
+        case Bars():
+            return _bars(figure)
+        case Table():
+            return _table(figure)
+        case Thumbnails():
+            return _sheet(("picture", "text"), [(t.alt, t.text) for t in figure.items], "")
+
+
+def _sheet(columns: Sequence[str], rows: Sequence[tuple[str, ...]], numeric: str, note: str = "") -> Sheet:
+    """`numeric` is one letter a column, "r" for flush right; missing letters are text."""
+    flags = tuple(numeric[i : i + 1] == "r" for i in range(len(columns)))
+    return Sheet(tuple(columns), tuple(rows), flags, note)
+
+
+def _reliability(figure: Reliability) -> Sheet:
+    rows = [
+        (
+            series.name,
+            f"{number(b.low, 'percent')} to {number(b.high, 'percent')}",
+            number(b.confidence, "percent"),
+            number(b.accuracy, "percent"),
+            interval(b.accuracy_low, b.accuracy_high, "percent"),
+            count(b.n),
+        )
+        for series in figure.series
+        for b in series.bins
+    ]
+    return _sheet(("series", "bin", "confidence", "accuracy", "95% interval", "n"), rows, ".rrrrr")
+
+
+def _lines(figure: Lines) -> Sheet:
+    rows: list[tuple[str, ...]] = []
+    note = ""
+    for line in figure.series:
+        step = -(-len(line.x) // MOST) or 1
+        if step > 1:
+            note = f"Every {step}th point of {len(line.x):,}; the downloaded data holds all."
+        rows += [_point(figure, line, i) for i in range(0, len(line.x), step)]
+    return _sheet(("series", figure.x_label, figure.y_label, "95% interval"), rows, ".rrr", note)
+
+
+def _point(figure: Lines, line: Line, i: int) -> tuple[str, ...]:
+    x = number(line.x[i], figure.x_unit)
+    around = interval(line.low[i], line.high[i], figure.y_unit) if line.low and line.high else ""
+    return (line.name, x, number(line.y[i], figure.y_unit), around)
+
+
+def _histogram(figure: Histogram) -> Sheet:
+    edges = list(zip(figure.edges[:-1], figure.edges[1:], strict=True))
+    rows = [
+        (
+            f"{number(low, figure.x_unit)} to {number(high, figure.x_unit)}",
+            *(number(s.shares[i], "percent") if s.shares else "" for s in figure.series),
+        )
+        for i, (low, high) in enumerate(edges)
+    ]
+    names = [f"{s.name} (n = {count(s.n)})" for s in figure.series]
+    return _sheet((figure.x_label, *names), rows, "r" * (1 + len(names)))
+
+
+def _bars(figure: Bars) -> Sheet:
+    rows = [
+        (
+            b.label,
+            number(b.value, figure.unit),
+            interval(b.low, b.high, figure.unit) if b.low is not None and b.high is not None else "",
+            count(b.n),
+        )
+        for b in ordered(figure)
+    ]
+    return _sheet(("", figure.x_label, "95% interval", "n"), rows, ".rrr")
+
+
+def _table(figure: Table) -> Sheet:
+    rows = [tuple(_cell(value) for value in row) for row in figure.rows]
+    values = [[row[i] for row in figure.rows if row[i] is not None] for i in range(len(figure.columns))]
+    numeric = "".join("r" if column and all(not isinstance(v, str) for v in column) else "." for column in values)
+    return _sheet(figure.columns, rows, numeric)
+
+
+def _cell(value: str | float | int | None) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return value
+    return count(value) if isinstance(value, int) else number(value)

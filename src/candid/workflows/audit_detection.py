@@ -1,0 +1,130 @@
+"""What it does with images it does not know: every memoryless detector, and the threshold production will use."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from candid import detect, metrics
+from candid.report.content import Counts, Histogram, Marker, Row, Section, Table
+from candid.types import Scores
+from candid.workflows.evidence import Evidence
+from candid.workflows.part import Part, percent, row, span
+from candid.workflows.predictor import outlier_scores
+from candid.workflows.ranked import ranking
+
+__all__ = ["detection"]
+
+BINS = 40
+TAIL = 0.001  # share of scores cut off at each end of the histogram's axis and counted in its end bins
+
+
+def detection(evidence: Evidence) -> tuple[Part, float]:
+    """Ranking numbers for every set and detector, what the threshold keeps and lets in, and the threshold itself."""
+    known = _scores(evidence, evidence.known.vectors)
+    threshold = float(detect.threshold(known[evidence.threshold_rows], keep=evidence.keep))
+    rows: list[Row] = []
+    cannot_say = []
+    judges = known[evidence.threshold_judges]
+    if len(judges):
+        kept = metrics.proportion(int((judges <= threshold).sum()), len(judges))
+        rows.append(row("kept", "known", kept))
+    else:
+        cannot_say.append(f"What share of other known images the threshold keeps: only {len(known)} known images.")
+    if not evidence.ood:
+        cannot_say.append("What it does with images it does not know: no such set was given (--ood).")
+    scores = {name: _scores(evidence, found.vectors) for name, found in evidence.ood.items()}
+    for name, found in scores.items():
+        let_in = metrics.proportion(int((found <= threshold).sum()), len(found))
+        rows.append(row("let_in", f"ood: {name}", let_in))
+    for detector in detect.METHODS:
+        rows += _ranking_rows(evidence, detector)
+    section = Section(
+        id="unknown",
+        title="What does it do with images it does not know?",
+        answer=_answer(rows, evidence, threshold),
+        figures=(_histogram(known, scores, threshold, evidence.detector), *_tables(rows, evidence)),
+    )
+    return Part(tuple(rows), (section,), tuple(cannot_say)), threshold
+
+
+def _scores(evidence: Evidence, vectors: np.ndarray, detector: str | None = None) -> Scores:
+    found = outlier_scores(evidence.head, vectors, detector or evidence.detector)
+    return np.asarray(found, dtype=np.float64)
+
+
+def _ranking_rows(evidence: Evidence, detector: str) -> list[Row]:
+    if not evidence.ood:
+        return []
+    known = _scores(evidence, evidence.known.vectors, detector)
+    return [
+        row(metric, f"ood: {name}, {detector}", estimate)
+        for name, found in evidence.ood.items()
+        for metric, estimate in ranking(known, _scores(evidence, found.vectors, detector), seed=evidence.seed).items()
+    ]
+
+
+def _answer(rows: list[Row], evidence: Evidence, threshold: float) -> str:
+    named = {(found.metric, found.slice): found for found in rows}
+    text = (
+        f"Score: {evidence.detector}, higher = less known. A threshold of {threshold:.4g} keeps "
+        f"{100 * evidence.keep:.0f}% of {len(evidence.threshold_rows):,} known images"
+    )
+    if ("kept", "known") in named:
+        kept = named["kept", "known"]
+        text += f" and {span(kept)} of {kept.n:,} others"
+    for name in evidence.ood:
+        text += f"; it lets in {span(named['let_in', f'ood: {name}'])} of {name}"
+    return text + "."
+
+
+def _histogram(known: Scores, sets: Mapping[str, Scores], threshold: float, detector: str) -> Histogram:
+    pooled = np.concatenate([known, *sets.values()])
+    pooled = pooled[np.isfinite(pooled)]
+    low, high = np.quantile(pooled, [TAIL, 1 - TAIL]) if len(pooled) else (threshold, threshold)
+    low, high = min(low, threshold), max(high, threshold)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, BINS + 1)
+    series = []
+    for name, found in {"known": known, **sets}.items():
+        counts, _ = np.histogram(np.clip(found, low, high), edges)
+        series.append(Counts(name=name, shares=tuple((counts / len(found)).tolist()), n=len(found)))
+    return Histogram(
+        id="scores",
+        title="Scores of known and unknown images",
+        caption="Shares of each set. Right of the threshold the predictor abstains. The end bins hold the tails.",
+        x_label=f"{detector} score, higher = less known",
+        edges=tuple(edges.tolist()),
+        series=tuple(series),
+        markers=(Marker(axis="x", value=threshold, label="threshold"),),
+    )
+
+
+def _tables(rows: list[Row], evidence: Evidence) -> tuple[Table, ...]:
+    named = {(found.metric, found.slice): found for found in rows}
+    order = (
+        "auroc",
+        "fpr95_known_positive",
+        "fpr95_unknown_positive",
+        "aupr_known_positive",
+        "aupr_unknown_positive",
+    )
+    tables = []
+    for place, (name, found) in enumerate(evidence.ood.items()):
+        body = []
+        for detector in detect.METHODS:
+            cells = [span(named[metric, f"ood: {name}, {detector}"]) for metric in order]
+            body.append((detector + (" (used)" if detector == evidence.detector else ""), *cells))
+        mix = len(evidence.known) / (len(evidence.known) + len(found))
+        tables.append(
+            Table(
+                id=f"detectors-{place + 1}",
+                title=f"Detectors on {name}",
+                caption="FPR95, known positive: unknown images let in when 95% of known ones are kept. Unknown "
+                "positive: known images thrown out when 95% of unknown ones are caught. AUPR depends on the mix: "
+                f"{percent(mix)} of these images are known.",
+                columns=("detector", *order),
+                rows=tuple(body),
+            )
+        )
+    return tuple(tables)

@@ -1,0 +1,140 @@
+"""Does the temperature travel: own one onto shifted sets, and theirs, or another data set's, back onto the known."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import Int
+
+from candid import metrics
+from candid.report.content import Row, Section, Table
+from candid.types import Estimate, Features, Head, Labels, Logits
+from candid.workflows import resampled
+from candid.workflows.audit_calibration import Fitted, fit_temperature, null_ece
+from candid.workflows.evidence import FEWEST_TO_SPLIT, Evidence, align
+from candid.workflows.judged import judge
+from candid.workflows.part import Part, row, share, span
+from candid.workflows.split import stratified_order
+
+__all__ = ["shift", "transfer"]
+
+
+def shift(evidence: Evidence, fitted: Fitted) -> Part:
+    """Accuracy and ECE of each shifted set, raw and with the known set's temperature, on the half nothing saw."""
+    if not evidence.shift:
+        return Part(cannot_say=("Whether it holds under changed conditions: no shifted set was given (--shift).",))
+    rows: list[Row] = []
+    open_questions, lines = [], []
+    for name, found in evidence.shift.items():
+        features = align(found, evidence.head.classes, name=name)
+        if features.labels is None or len(features) < FEWEST_TO_SPLIT:
+            why = "it has no labels" if features.labels is None else f"{len(features)} images are too few"
+            open_questions.append(f"How it holds on the shifted set {name}: {why}.")
+            continue
+        logits, labels = evidence.head(features.vectors), features.labels
+        hits = logits.argmax(axis=1) == labels
+        accuracy = metrics.proportion(int(hits.sum()), len(hits))
+        rows.append(row("accuracy", f"shift: {name}", accuracy))
+        judges = _halves(features, evidence.seed)[1]
+        own = _ece_rows(name, logits[judges], labels[judges], fitted, evidence.seed)
+        rows += own
+        lines.append(
+            f"On {name} it is right on {share(accuracy)}; its ECE is {span(own[0])}"
+            + (f", {span(own[2])} with the temperature of the known set" if len(own) > 2 else "")
+            + "."
+        )
+    if not rows:
+        return Part(cannot_say=tuple(open_questions))
+    section = Section(
+        id="shift", title="Does it hold when conditions change?", answer=" ".join(lines), figures=(_table(rows),)
+    )
+    return Part(tuple(rows), (section,), tuple(open_questions))
+
+
+def transfer(evidence: Evidence, fitted: Fitted) -> Part:
+    """ECE on the known evaluation rows with no temperature, the own one, and that of every other labelled set."""
+    if evidence.known.labels is None:
+        return Part()
+    sources = dict(_temperatures(evidence))
+    if not sources:
+        question = "Whether a temperature from another data set would have done: no other labelled set was given."
+        return Part(cannot_say=(question,))
+    logits, labels = evidence.logits[evidence.evaluation], evidence.truth[evidence.evaluation]
+    rows: list[Row] = []
+    open_questions = []
+    for name, source in {"none": Fitted(None), "own": fitted, **sources}.items():
+        if source.temperature is None and name != "none":
+            open_questions.append(f"Whether the temperature of {name} would have done: {source.reason}.")
+            continue
+        if source.temperature is not None and name != "own":
+            rows.append(row("temperature", name, source.temperature))
+        rows.append(row("ece_with_temperature_of", name, _ece(logits, labels, source.value, evidence.seed)))
+    found = {each.slice: each for each in rows if each.metric == "ece_with_temperature_of"}
+    parts = [f"{name} {span(each)}" for name, each in found.items()]
+    answer = f"ECE on the same {len(labels):,} known rows, by where the temperature comes from: {'; '.join(parts)}."
+    section = Section(
+        id="transfer",
+        title="Would a temperature from elsewhere have done?",
+        answer=answer,
+        figures=(_transfer_table(rows, fitted),),
+    )
+    return Part(tuple(rows), (section,), tuple(open_questions))
+
+
+def _temperatures(evidence: Evidence) -> Iterable[tuple[str, Fitted]]:
+    sets: list[tuple[str, Features, Head]] = [
+        (f"shift: {name}", align(found, evidence.head.classes, name=name), evidence.head)
+        for name, found in evidence.shift.items()
+    ]
+    sets += [(f"transfer: {name}", found.features, found.head) for name, found in evidence.transfer.items()]
+    for name, features, head in sets:
+        if features.labels is not None:
+            fits = _halves(features, evidence.seed)[0]
+            yield name, fit_temperature(head(features.vectors[fits]), features.labels[fits])
+
+
+def _halves(features: Features, seed: int) -> tuple[Int[np.ndarray, " a"], Int[np.ndarray, " b"]]:
+    order = stratified_order(len(features), features.labels, seed=seed)
+    return order[: len(order) // 2], order[len(order) // 2 :]
+
+
+def _ece(logits: Logits, labels: Labels, temperature: float, seed: int) -> Estimate:
+    found = judge(logits, labels, temperature=temperature)
+    return resampled.bootstrap_rows(resampled.ece_of(found.confidence, found.correct), len(labels), seed=seed)
+
+
+def _ece_rows(name: str, logits: Logits, labels: Labels, fitted: Fitted, seed: int) -> list[Row]:
+    """ECE and its null, raw and with the own temperature if there is one."""
+    states = {"raw": 1.0} | ({} if fitted.temperature is None else {"own temperature": fitted.value})
+    rows = []
+    for state, temperature in states.items():
+        null = null_ece(judge(logits, labels, temperature=temperature), seed=seed)
+        rows.append(row("ece", f"shift: {name}, {state}", _ece(logits, labels, temperature, seed)))
+        rows.append(row("ece_if_calibrated", f"shift: {name}, {state}", null))
+    return rows
+
+
+def _table(rows: list[Row]) -> Table:
+    return Table(
+        id="shift-numbers",
+        title="Shifted sets",
+        caption="Accuracy on all labelled rows of the set; ECE on the half that fitted nothing.",
+        columns=("metric", "set", "value", "n"),
+        rows=tuple((each.metric, each.slice, span(each), each.n) for each in rows),
+    )
+
+
+def _transfer_table(rows: list[Row], fitted: Fitted) -> Table:
+    temperatures = {each.slice: span(each) for each in rows if each.metric == "temperature"}
+    temperatures["none"] = "1"
+    if fitted.temperature is not None:
+        temperatures["own"] = span(fitted.temperature)
+    body = [
+        (each.slice, temperatures[each.slice], span(each)) for each in rows if each.metric == "ece_with_temperature_of"
+    ]
+    return Table(
+        id="transfer-numbers",
+        title="Temperatures and the error they leave here",
+        caption="Each temperature is fitted on one half of its own set and read on the known evaluation rows.",
+        columns=("temperature of", "T", "ECE on the known set"),
+        rows=tuple(body),
+    )

@@ -1,0 +1,130 @@
+"""What the audit's arithmetic starts from: a head, features, and which rows may be used for what."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Int
+
+from candid.arrays import check_labels, check_logits
+from candid.errors import InputError, nearest
+from candid.types import Features, Head, Labels, Logits
+from candid.workflows.split import stratified_order
+
+__all__ = ["Evidence", "LabelledSet", "align"]
+
+FEWEST_TO_SPLIT = 20  # below this a half is too few rows to fit or to judge anything
+FEWEST_TO_JUDGE = 10
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Another labelled data set with the head for its own classes."""
+
+    features: Features
+    head: Head
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything the questions of the audit are answered from.
+
+    `labels` is how many labelled rows may be used to fit (None: half). `templates` maps the wording of a prompt to the
+    head made from it alone. Rows are used as `split.stratified_order` orders them.
+    """
+
+    head: Head
+    known: Features
+    ood: Mapping[str, Features] = field(default_factory=dict)
+    shift: Mapping[str, Features] = field(default_factory=dict)
+    transfer: Mapping[str, LabelledSet] = field(default_factory=dict)
+    templates: Mapping[str, Head] = field(default_factory=dict)
+    labels: int | None = None
+    seed: int = 0
+    keep: float = 0.95
+    detector: str = "mcm"
+
+    def __post_init__(self) -> None:
+        n, classes = len(self.known), self.head.classes
+        if len(classes) < 2:
+            raise InputError(f"expected at least 2 classes, got {list(classes)}; a choice among one is always right")
+        if n == 0:
+            raise InputError("expected at least one readable known image, got none")
+        if self.known.labels is not None:
+            check_labels(self.known.labels, classes=len(classes), rows=n)
+        if not 0 < self.keep < 1:
+            raise InputError(f"keep must lie between 0 and 1, got {self.keep}")
+        if self.labels is not None and not 0 <= self.labels <= max(0, n - FEWEST_TO_JUDGE):
+            raise InputError(
+                f"labels must leave {FEWEST_TO_JUDGE} of the {n} known images to judge by: "
+                f"expected 0 to {max(0, n - FEWEST_TO_JUDGE)}, got {self.labels}"
+            )
+
+    @cached_property
+    def logits(self) -> Logits:
+        """Logits of the known rows."""
+        return check_logits(self.head(self.known.vectors))
+
+    @property
+    def truth(self) -> Labels:
+        """Labels of the known rows; ask only where `known.labels` is there."""
+        if self.known.labels is None:
+            raise InputError("the known set has no labels")
+        return self.known.labels
+
+    @cached_property
+    def order(self) -> Int[np.ndarray, " n"]:
+        """Known rows in the order in which shares of them are taken."""
+        return stratified_order(len(self.known), self.known.labels, seed=self.seed)
+
+    @property
+    def calibration(self) -> Int[np.ndarray, " m"]:
+        """Rows a temperature may be fitted on; empty where nothing can be held out."""
+        return self.order[: self._fitted]
+
+    @property
+    def evaluation(self) -> Int[np.ndarray, " m"]:
+        """Rows that judge what was fitted on the calibration rows."""
+        return self.order[self._fitted :]
+
+    @property
+    def threshold_rows(self) -> Int[np.ndarray, " m"]:
+        """Rows the outlier threshold is taken from; it needs no labels."""
+        return self.order[: self._half] if self._half else self.order
+
+    @property
+    def threshold_judges(self) -> Int[np.ndarray, " m"]:
+        """Rows that judge the threshold; empty where too few are known to hold any out."""
+        return self.order[self._half :] if self._half else self.order[:0]
+
+    @property
+    def _half(self) -> int:
+        return len(self.known) // 2 if len(self.known) >= FEWEST_TO_SPLIT else 0
+
+    @property
+    def _fitted(self) -> int:
+        if self.known.labels is None:
+            return 0
+        return self._half if self.labels is None else self.labels
+
+
+def align(features: Features, classes: tuple[str, ...], *, name: str) -> Features:
+    """The same rows with labels that index `classes`, matched by class name.
+
+    >>> shifted = Features(np.eye(2, dtype=np.float32), ("a", "b"), "m", np.array([0, 1]), classes=("dog", "cat"))
+    >>> align(shifted, ("cat", "dog"), name="shifted").labels.tolist()
+    [1, 0]
+    """
+    if features.labels is None or features.classes is None or features.classes == classes:
+        return features
+    index = {label: place for place, label in enumerate(classes)}
+    used = [features.classes[label] for label in np.unique(features.labels)]
+    unknown = [label for label in used if label not in index]
+    if unknown:
+        raise InputError(
+            f"set {name} holds the class {unknown[0]!r}, which is none of the {len(classes)} known classes; "
+            f"{nearest(unknown[0], classes)}"
+        )
+    places = np.array([index.get(label, -1) for label in features.classes])
+    return replace(features, labels=places[features.labels], classes=classes)

@@ -1,0 +1,54 @@
+"""The audit without the model: from features to rows, sections, a temperature and a threshold. Pure arithmetic."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from candid.report.content import Row, Section
+from candid.types import Estimate, Image
+from candid.workflows.audit_abstaining import abstaining, own_probability
+from candid.workflows.audit_accuracy import accuracy
+from candid.workflows.audit_calibration import calibration
+from candid.workflows.audit_detection import detection
+from candid.workflows.audit_labels import labels_needed
+from candid.workflows.audit_shift import shift, transfer
+from candid.workflows.audit_wording import wording
+from candid.workflows.evidence import Evidence
+from candid.workflows.thumbnails import mistakes
+
+__all__ = ["Findings", "audit_features"]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Answers to the audit's questions, the open ones, and the two numbers a predictor needs."""
+
+    rows: tuple[Row, ...]
+    sections: tuple[Section, ...]
+    cannot_say: tuple[str, ...]
+    temperature: Estimate | None
+    threshold: float
+
+
+def audit_features(evidence: Evidence, picture: Callable[[str], Image] | None = None) -> Findings:
+    """Everything the audit can say about these features. `picture` reads an image by id for the thumbnails."""
+    calibrated, fitted = calibration(evidence)
+    detected, threshold = detection(evidence)
+    parts = (
+        accuracy(evidence),
+        calibrated,
+        labels_needed(evidence, fitted),
+        transfer(evidence, fitted),
+        shift(evidence, fitted),
+        detected,
+        wording(evidence, fitted),
+        abstaining(evidence, fitted),
+        mistakes(evidence, fitted, picture),
+        own_probability(evidence),
+    )
+    return Findings(
+        tuple(row for part in parts for row in part.rows),
+        tuple(section for part in parts for section in part.sections),
+        tuple(question for part in parts for question in part.cannot_say),
+        fitted.temperature,
+        threshold,
+    )

@@ -1,0 +1,105 @@
+"""What one question of the audit contributes to the report, and how a number becomes a row of it."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from candid.report.content import Bar, Better, Row, Section, Unit
+from candid.report.wording import number, with_interval
+from candid.types import Estimate
+
+__all__ = ["NUMBERS", "Number", "Part", "bar", "percent", "row", "share", "span"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of numbers, the sections that show them, and the questions that stay open."""
+
+    rows: tuple[Row, ...] = ()
+    sections: tuple[Section, ...] = ()
+    cannot_say: tuple[str, ...] = field(default=())
+
+
+class Number(NamedTuple):
+    """A number in plain words, how it is printed, and which way is better."""
+
+    label: str
+    unit: Unit
+    better: Better
+
+
+NUMBERS: dict[str, Number] = {
+    "accuracy": Number("right", "percent", "higher"),
+    "accuracy_spread": Number("accuracy, best minus worst wording", "percent", "lower"),
+    "adaptive_ece": Number("calibration error, bins of equal count", "number", "lower"),
+    "aupr_known_positive": Number("AUPR, known positive", "percent", "higher"),
+    "aupr_unknown_positive": Number("AUPR, unknown positive", "percent", "higher"),
+    "aurc": Number("area under the risk-coverage curve", "number", "lower"),
+    "auroc": Number("AUROC, unknown against known", "percent", "higher"),
+    "brier": Number("Brier score", "number", "lower"),
+    "classwise_ece": Number("calibration error, mean over classes", "number", "lower"),
+    "confidence": Number("mean stated confidence", "percent", "neither"),
+    "ece": Number("calibration error (ECE)", "number", "lower"),
+    "ece_by_labels": Number("ECE by labels used", "number", "lower"),
+    "ece_if_calibrated": Number("ECE an exactly calibrated model would show", "number", "neither"),
+    "ece_removed": Number("ECE removed by the temperature", "number", "higher"),
+    "ece_spread": Number("ECE, worst minus best wording", "number", "lower"),
+    "ece_with_temperature_of": Number("ECE with a temperature from", "number", "lower"),
+    "fpr95_known_positive": Number("unknown let in when 95% of known are kept", "percent", "lower"),
+    "fpr95_unknown_positive": Number("known thrown out when 95% of unknown are caught", "percent", "lower"),
+    "kept": Number("known images the threshold keeps", "percent", "higher"),
+    "labels_needed": Number("labels the temperature needed", "number", "lower"),
+    "let_in": Number("unknown images the threshold lets in", "percent", "lower"),
+    "majority_share": Number("share of the most common class", "percent", "neither"),
+    "nll": Number("negative log-likelihood", "number", "lower"),
+    "own_probability": Number("mean sigmoid probability of the answer", "percent", "neither"),
+    "selective_accuracy": Number("right among the surest", "percent", "higher"),
+    "smooth_ece": Number("smooth calibration error", "number", "lower"),
+    "temperature": Number("temperature T", "number", "neither"),
+    "unreadable": Number("files that could not be used", "percent", "lower"),
+    "worst_group_accuracy": Number("right in the worst group", "percent", "higher"),
+}
+
+
+def row(metric: str, where: str, estimate: Estimate, *, key: bool = False) -> Row:
+    """The estimate as a report row; `key` rows head the report.
+
+    >>> row("accuracy", "all", Estimate(0.5, 0.4, 0.6, 100)).label
+    'right'
+    """
+    label, unit, better = NUMBERS[metric]
+    value, low, high, n = estimate.value, estimate.low, estimate.high, estimate.n
+    return Row(
+        metric=metric, slice=where, value=value, low=low, high=high, n=n, better=better, label=label, unit=unit, key=key
+    )
+
+
+def bar(label: str, estimate: Estimate) -> Bar:
+    """The estimate as one bar of a chart."""
+    return Bar(label=label, value=estimate.value, low=estimate.low, high=estimate.high, n=estimate.n)
+
+
+def percent(value: float) -> str:
+    """A share as people read it.
+
+    >>> percent(0.0834)
+    '8.3%'
+    """
+    return number(value, "percent")
+
+
+def span(found: Row | Estimate) -> str:
+    """Value with interval; a row is printed in its own unit.
+
+    >>> span(Estimate(1.5, 1.41, 1.62, 100))
+    '1.50 (1.41 to 1.62)'
+    """
+    return with_interval(found.value, found.low, found.high, found.unit if isinstance(found, Row) else "number")
+
+
+def share(found: Estimate) -> str:
+    """A share with interval.
+
+    >>> share(Estimate(0.62, 0.601, 0.639, 100))
+    '62.0% (60.1% to 63.9%)'
+    """
+    return with_interval(found.value, found.low, found.high, "percent")

@@ -1,0 +1,81 @@
+"""What went into a report, so that a reader can check it and repeat the run: inputs with hashes, model, packages."""
+
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
+from typing import Literal
+
+from candid import metrics
+from candid.errors import UnreadableImage
+from candid.files import digest
+from candid.report.content import Input, ModelCard, Row, SkippedFile
+from candid.types import Encoder, Features, ImageSet
+from candid.workflows.part import row
+
+__all__ = ["describe_input", "describe_model", "package_versions", "unreadable"]
+
+PACKAGES = ("candid-vision", "torch", "transformers", "numpy", "scipy", "pillow", "safetensors", "pyarrow")
+
+
+def describe_input(
+    role: Literal["known", "shift", "ood", "transfer"], name: str, images: ImageSet, features: Features
+) -> Input:
+    """One image set as it was used: how many rows, a hash of every file's bytes in order, what was skipped and why."""
+    return Input(
+        role=role,
+        name=name,
+        path=images.source,
+        n=len(features),
+        digest=content_digest(images),
+        labelled=features.labels is not None,
+        skipped=tuple(SkippedFile(id=file.id, reason=file.reason) for file in features.skipped),
+    )
+
+
+def content_digest(images: ImageSet) -> str:
+    """Hash of all encoded images in their order, and of their labels; the same files elsewhere give the same hash."""
+    parts = [digest(_bytes(images, index)).encode() for index in range(len(images))]
+    if images.labels is not None:
+        parts.append(images.labels.astype("<i8").tobytes())
+    return digest(b"".join(parts))
+
+
+def describe_model(model: Encoder) -> ModelCard:
+    """The model as it was used."""
+    return ModelCard(
+        id=model.id,
+        revision=model.revision,
+        preprocessing=model.preprocessing,
+        activation=model.activation,
+        scale=model.scale,
+        bias=model.bias,
+        device=str(getattr(model, "device", "cpu")),
+    )
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the installed packages that can change a number."""
+    return dict(chain.from_iterable(_version(name) for name in PACKAGES))
+
+
+def unreadable(sets: Iterable[Features]) -> Row:
+    """Share of all files found that could not be used."""
+    skipped, used = 0, 0
+    for features in sets:
+        skipped += len(features.skipped)
+        used += len(features)
+    return row("unreadable", "all inputs", metrics.proportion(skipped, skipped + used))
+
+
+def _bytes(images: ImageSet, index: int) -> bytes:
+    try:
+        return images.raw(index)
+    except (OSError, UnreadableImage):
+        return b""  # a file that is gone; it is listed as skipped
+
+
+def _version(name: str) -> list[tuple[str, str]]:
+    try:
+        return [(name, version(name))]
+    except PackageNotFoundError:
+        return []
