@@ -5,7 +5,7 @@ Scores: higher = further from what the model knows. Confidence: higher = surer. 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -154,6 +154,7 @@ class Predictions:
     skipped: tuple[Skipped, ...] = ()
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """A vision-language model as the workflows see it. Adapters in `candid.models` implement it."""
 

@@ -56,15 +56,16 @@ def _version(package: str) -> str:
 
 
 def _device() -> dict[str, str]:
-    from candid.models import devices
+    from candid.models.device import available  # imports torch
 
-    return devices()
+    return available()
 
 
 def _models() -> dict[str, str]:
-    from candid.models import MODELS, embedded
+    from candid.models import MODELS
+    from candid.models.source import EMBEDDED
 
-    folder = embedded()
+    folder = EMBEDDED["tiny"]
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
     return {
         "embedded": str(folder) if folder.exists() else "missing; reinstall candid-vision",

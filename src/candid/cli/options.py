@@ -24,7 +24,10 @@ def model_options(command: Command) -> Command:
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:N] or mps."),
         click.option("--revision", help="Commit, tag or branch of a Hub model."),
         click.option(
-            "-m", "--model", "model_name", help="Hub id, local folder, open_clip:NAME/TAG, or tiny (the embedded model)."
+            "-m",
+            "--model",
+            "model_name",
+            help="Hub id, local folder, open_clip:NAME/TAG, or tiny (the embedded model).",
         ),
     ):
         command = option(command)

@@ -21,7 +21,13 @@ from candid.types import Predictions
 @click.option("--strict", is_flag=True, help="Exit with 2 if any image cannot be read.")
 @debug
 def command(
-    predictor: Path, images: tuple[Path, ...], model: str | None, device: str, batch_size: int, strict: bool, debug: bool
+    predictor: Path,
+    images: tuple[Path, ...],
+    model: str | None,
+    device: str,
+    batch_size: int,
+    strict: bool,
+    debug: bool,
 ) -> None:
     """Label images with a saved predictor, or abstain.
 
@@ -37,7 +43,9 @@ def command(
     for line in _lines(predictions):
         click.echo(json.dumps(line))
     if strict and predictions.skipped:
-        raise InputError(f"{len(predictions.skipped)} of the images could not be read, first {predictions.skipped[0].id}")
+        raise InputError(
+            f"{len(predictions.skipped)} of the images could not be read, first {predictions.skipped[0].id}"
+        )
 
 
 def _lines(predictions: Predictions) -> list[dict[str, object]]:

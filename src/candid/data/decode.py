@@ -14,7 +14,7 @@ from candid.types import Image
 __all__ = ["DECODER", "FORMATS", "MAX_PIXELS", "decode"]
 
 MAX_PIXELS = 178_956_970  # Pillow's own refusal: 512 MiB once decoded to RGB; a larger header is a decompression bomb
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "MPO", "ICO", "TGA")  # no EPS, PDF
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO")  # none that runs code (EPS)
 DECODER = f"pillow-{PIL.__version__}"  # another version may decode other pixels, so caches name it
 ORIENTATION = 0x0112
 TURNS = {

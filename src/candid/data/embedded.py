@@ -6,7 +6,7 @@ Made by `recipes/sample_data.py`; sources and licences are in docs/models/tiny.m
 from dataclasses import dataclass
 from pathlib import Path
 
-from candid.data.read import read
+from candid.data.reading import read
 from candid.types import ImageSet
 
 __all__ = ["Sample", "sample", "sample_folder"]
@@ -14,7 +14,7 @@ __all__ = ["Sample", "sample", "sample_folder"]
 
 @dataclass(frozen=True)
 class Sample:
-    """Labelled photos in 33 classes and 3 groups, the same photos from a bad camera, and three sets of unknown things."""
+    """Labelled photos in 33 classes and 3 groups, the same from a bad camera, and three sets of unknown things."""
 
     known: ImageSet
     shift: dict[str, ImageSet]
@@ -37,5 +37,8 @@ def sample() -> Sample:
     return Sample(
         read(folder / "known.parquet"),
         {"bad camera": read(folder / "shift-bad-camera.parquet")},
-        {name.replace("-", " "): read(folder / f"ood-{name}.parquet") for name in ("new-products", "clothing", "cells")},
+        {
+            name.replace("-", " "): read(folder / f"ood-{name}.parquet")
+            for name in ("new-products", "clothing", "cells")
+        },
     )

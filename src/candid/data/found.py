@@ -18,7 +18,10 @@ __all__ = ["Found", "file_bytes", "image_set", "missing"]
 
 @dataclass(frozen=True)
 class Found:
-    """Rows with their encoded bytes. `names` are the format's own class names, in the order integer labels count."""
+    """Rows with their encoded bytes.
+
+    `where` is what was read; `names` are the format's own class names, in the order integer labels count.
+    """
 
     where: str
     ids: Sequence[str]
@@ -44,6 +47,7 @@ def image_set(found: Found, classes: Sequence[str] | None) -> ImageSet:
         groups=None if groups is None else np.array(groups, dtype=np.int64),
         group_names=group_names,
         skipped=tuple(found.skipped),
+        source=found.where,
     )
 
 

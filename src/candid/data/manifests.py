@@ -1,5 +1,6 @@
 """A sheet -> a data set: which column holds what, which rows belong to a split, where the images are."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,8 @@ IMAGES = ("image", "img", "bytes", "jpg", "png")
 PATHS = ("path", "file_name", "filename", "file", "filepath", "image_path", "img_path", "img_filename", "image", "img")
 LABELS = ("label", "labels", "class", "class_name", "y", "target", "category", "fine_label")
 GROUPS = ("group", "groups", "place", "domain")
-SPLITS = {"training": "train", "valid": "val", "validation": "val", "testing": "test", "0": "train", "1": "val", "2": "test"}
+SPLITS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+NUMBERED = {"0": "train", "1": "val", "2": "test"}  # the Waterbirds and WILDS convention
 
 
 def from_sheet(
@@ -93,8 +95,8 @@ def _distinct_names(sheet: Sheet, rows: list[int]) -> list[str] | None:
     if name is None:
         return None
     cells = sheet.column(name)
-    ids = [str(cells[row]) for row in rows]
-    return ids if len(set(ids)) == len(ids) and "None" not in ids else None
+    ids = [str(cells[row]) for row in rows if cells[row] not in (None, "")]
+    return ids if len(ids) == len(set(ids)) == len(rows) else None
 
 
 def _cell_bytes(
@@ -124,7 +126,7 @@ def _rows(sheet: Sheet, split: str | None) -> list[int]:
     name = _first(sheet.header, ("split", "splits", "subset", "partition"))
     if name is None:
         raise InputError(f"{sheet.where} has no split column; leave split out, or pass the file that holds {split!r}")
-    cells = [split_name(str(cell)) for cell in sheet.column(name)]
+    cells = [NUMBERED.get(str(cell), split_name(str(cell))) for cell in sheet.column(name)]
     rows = [row for row, cell in enumerate(cells) if cell == split_name(split)]
     if not rows:
         raise InputError(f"{sheet.where} has no rows of split {split!r}; it has {', '.join(sorted(set(cells)))}")
@@ -148,7 +150,7 @@ def _cells(sheet: Sheet, column: str | None, rows: list[int]) -> list[Cell] | No
     cells = sheet.column(column)
     picked = [_cell(cells[row], row, column, sheet) for row in rows]
     texts = [cell for cell in picked if isinstance(cell, str)]
-    if texts and all(text.lstrip("-").isdecimal() and text.isascii() for text in texts):
+    if texts and all(re.fullmatch("0|-?[1-9][0-9]*", text) for text in texts):  # 007 is a name
         return [int(cell) if isinstance(cell, str) else cell for cell in picked]  # CSV has no other way to say 3
     return picked
 

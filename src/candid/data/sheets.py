@@ -34,7 +34,9 @@ class Sheet:
 
 def read_sheet(paths: Sequence[Path], *, where: str) -> Sheet:
     """The columns of one manifest, or of the shards of one data set, in the order given."""
-    read = {".csv": _csv, ".tsv": _csv, ".jsonl": _jsonl, ".parquet": _parquet, ".arrow": _arrow}[paths[0].suffix.lower()]
+    read = {".csv": _csv, ".tsv": _csv, ".jsonl": _jsonl, ".parquet": _parquet, ".arrow": _arrow}[
+        paths[0].suffix.lower()
+    ]
     try:
         return read(paths, where)
     except (OSError, pa.ArrowException) as error:
@@ -50,6 +52,8 @@ def _csv(paths: Sequence[Path], where: str) -> Sheet:
     if not rows:
         raise InputError(f"{where} is empty; expected a line of column names")
     header = tuple(name.strip() for name in rows[0])
+    if len(set(header)) < len(header):
+        raise InputError(f"{where} names a column twice: {', '.join(header)}")
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
             raise InputError(f"{where}: row {number} has {len(row)} cells, the header has {len(header)}")
@@ -106,7 +110,7 @@ def _mapped(path: Path) -> pa.Table:
 
 def _holds_images(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):  # what the datasets library writes: {bytes, path}
-        return kind.get_field_index("bytes") >= 0
+        return bool(kind.get_field_index("bytes") >= 0)
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 

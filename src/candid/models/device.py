@@ -6,7 +6,7 @@ import torch
 
 from candid.errors import InputError, nearest
 
-__all__ = ["Placement", "place"]
+__all__ = ["Placement", "available", "place"]
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -48,3 +48,12 @@ def _device(name: str) -> torch.device:
         cause = str(error).splitlines()[0]
         raise InputError(f"no device {name!r} here ({cause}); expected auto, cpu, cuda, cuda:N or mps") from error
     return device
+
+
+def available() -> dict[str, str]:
+    """The accelerators torch can use here, by name, for people to read."""
+    found = {"auto": str(_device("auto")), "cpu threads": str(torch.get_num_threads())}
+    for index in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(index)
+        found[f"cuda:{index}"] = f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB"
+    return found

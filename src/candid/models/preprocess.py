@@ -167,7 +167,7 @@ def _target(image: Image, rule: int | tuple[int, int]) -> tuple[int, int]:
     return (long, rule) if width <= height else (rule, long)
 
 
-def _strip(image: Image, rule: int | tuple[int, int]) -> Image:
+def _strip(image: Image, rule: int | tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:
     """The middle of an image so long that its resized form would not fit in memory."""
     if isinstance(rule, tuple):
         return image
@@ -177,7 +177,7 @@ def _strip(image: Image, rule: int | tuple[int, int]) -> Image:
     return image[top : top + keep, left : left + keep]
 
 
-def _centre_crop(image: Image, size: int, centre: str) -> Image:
+def _centre_crop(image: Image, size: int, centre: str) -> UInt8[np.ndarray, "h2 w2 3"]:
     """The middle `size` x `size` pixels, black where the image is smaller."""
     height, width = image.shape[:2]
     if height < size or width < size:

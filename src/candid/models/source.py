@@ -32,9 +32,9 @@ def find(name: str, revision: str | None = None) -> Source:
     if name in EMBEDDED:
         return _local(name, EMBEDDED[name], revision)
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         return _local(name, folder, revision)
-    if folder.exists():
+    if name and folder.exists():
         raise InputError(f"{name} is a file, expected the folder that holds config.json and the weights")
     if not HUB_ID.fullmatch(name) or name.startswith((".", "/", "~")):
         hint = "(or a Hub id org/name, a folder, open_clip:NAME/TAG)"

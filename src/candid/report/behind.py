@@ -1,14 +1,29 @@
 """The data behind a figure, as a table of printed values."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from candid.report.charts.bars import ordered
-from candid.report.content import Bars, Figure, Histogram, Line, Lines, Reliability, Table, Thumbnails
-from candid.report.wording import count, interval, number
+from candid.report.content import (
+    Bars,
+    Figure,
+    Histogram,
+    Input,
+    Line,
+    Lines,
+    Reliability,
+    Row,
+    SkippedFile,
+    Table,
+    Thumbnails,
+    Unit,
+)
+from candid.report.wording import count, interval, number, value_of
 
-__all__ = ["Sheet", "sheet"]
+__all__ = ["Sheet", "input_sheet", "number_sheet", "parted", "sheet", "skipped_sheet"]
 
+PRINTED = re.compile(r"([\u2212-]?[\d.,]+%?) \(([\u2212-]?[\d.,]+%? to [\u2212-]?[\d.,]+%?)\)")
 MOST = 200  # rows of a curve that are printed; the file holds all
 
 
@@ -20,6 +35,10 @@ class Sheet:
     rows: tuple[tuple[str, ...], ...]
     numeric: tuple[bool, ...]
     note: str = ""
+
+    def head(self, rows: int) -> "Sheet":
+        """The first rows only."""
+        return Sheet(self.columns, self.rows[:rows], self.numeric, self.note)
 
 
 def sheet(figure: Figure) -> Sheet:
@@ -37,6 +56,46 @@ def sheet(figure: Figure) -> Sheet:
             return _table(figure)
         case Thumbnails():
             return _sheet(("picture", "text"), [(t.alt, t.text) for t in figure.items], "")
+
+
+def number_sheet(rows: Sequence[Row]) -> Sheet:
+    """Every number of the report."""
+    printed = [
+        (
+            row.label or row.metric,
+            row.slice,
+            value_of(row),
+            interval(row.low, row.high, row.unit) if row.low is not None and row.high is not None else "",
+            count(row.n),
+            "" if row.better == "neither" else row.better,
+        )
+        for row in rows
+    ]
+    return _sheet(("number", "of", "value", "95% interval", "n", "better"), printed, "..rrr.")
+
+
+def input_sheet(inputs: Sequence[Input]) -> Sheet:
+    """The image sets that went in."""
+    rows = [
+        (i.role, i.name, count(i.n), "yes" if i.labelled else "no", count(len(i.skipped)), i.path, i.digest)
+        for i in inputs
+    ]
+    return _sheet(("role", "name", "images", "labelled", "skipped", "path", "content hash"), rows, "..r.r..")
+
+
+def skipped_sheet(skipped: Sequence[SkippedFile]) -> Sheet:
+    """Files that were found and not used."""
+    return _sheet(("file", "why"), [(s.id, s.reason) for s in skipped], "")
+
+
+def parted(cell: str) -> tuple[str, str]:
+    """A printed value and its interval, the interval empty where the cell is anything else.
+
+    >>> parted("0.083 (0.071 to 0.096)"), parted("cat (other)")
+    (('0.083', '0.071 to 0.096'), ('cat (other)', ''))
+    """
+    found = PRINTED.fullmatch(cell)
+    return (found[1], found[2]) if found else (cell, "")
 
 
 def _sheet(columns: Sequence[str], rows: Sequence[tuple[str, ...]], numeric: str, note: str = "") -> Sheet:
@@ -105,15 +164,20 @@ def _bars(figure: Bars) -> Sheet:
 
 
 def _table(figure: Table) -> Sheet:
-    rows = [tuple(_cell(value) for value in row) for row in figure.rows]
+    units: list[Unit] = [*figure.units, *(["number"] * len(figure.columns))]
+    rows = [tuple(_cell(value, unit) for value, unit in zip(row, units, strict=False)) for row in figure.rows]
     values = [[row[i] for row in figure.rows if row[i] is not None] for i in range(len(figure.columns))]
-    numeric = "".join("r" if column and all(not isinstance(v, str) for v in column) else "." for column in values)
+    numeric = "".join("r" if column and all(map(_numeric, column)) else "." for column in values)
     return _sheet(figure.columns, rows, numeric)
 
 
-def _cell(value: str | float | int | None) -> str:
+def _numeric(value: str | float | int | None) -> bool:
+    return not isinstance(value, str) or PRINTED.fullmatch(value) is not None
+
+
+def _cell(value: str | float | int | None, unit: Unit) -> str:
     if value is None:
         return "–"
     if isinstance(value, str):
         return value
-    return count(value) if isinstance(value, int) else number(value)
+    return count(value) if isinstance(value, int) else number(value, unit)

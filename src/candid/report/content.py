@@ -226,11 +226,19 @@ class Bars(_Figure):
 
 
 class Table(_Figure):
-    """Rows people read rather than plot."""
+    """Rows people read rather than plot. `units[i]` is how floats of column i are printed, else as numbers."""
 
     kind: Literal["table"] = "table"
     columns: tuple[str, ...]
     rows: tuple[tuple[str | float | int | None, ...], ...]
+    units: tuple[Unit, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_cell_a_column(self) -> "Table":
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"{self.title}: a row of {len(row)} cells for {len(self.columns)} columns")
+        return self
 
 
 class Thumbnail(_Frozen):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pydantic import ValidationError
 
@@ -19,6 +19,7 @@ FORMAT = "candid-report"
 VERSION = 1
 
 
+@runtime_checkable
 class Savable(Protocol):
     """Anything that can live in a folder beside the report, e.g. a predictor."""
 

@@ -10,30 +10,35 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from candid.report import charts, wording
-from candid.report.behind import sheet
+from candid.report import behind, charts, wording
 from candid.report.content import Content, Thumbnails
 from candid.report.selection import by_severity, key_rows
 
 __all__ = ["html"]
 
 TEMPLATES = Path(__file__).parent / "templates"
+ROLES = {"shift": " (shifted)", "ood": " (unknown)", "transfer": " (other data)"}
+FIRST_ROWS = 10  # rows of a table before the rest folds away
 
 
 def html(content: Content) -> str:
     """The whole page. Names of classes and files are foreign text: everything is escaped, and the page's own policy
     runs only the one script and the one style it was written with, by their hashes."""
-    style, script = (Markup((TEMPLATES / name).read_text("utf-8")) for name in ("style.css", "page.js"))  # noqa: S704
-    return _templates().get_template("page.html").render(
-        content=content,
-        data=_data(content),
-        keys=key_rows(content),
-        reasons=by_severity(content.verdict.reasons),
-        known=next((i for i in content.inputs if i.role == "known"), None),
-        style=style,
-        script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
+    style, script = (Markup((TEMPLATES / name).read_text("utf-8")) for name in ("style.css", "page.js"))
+    return (
+        _templates()
+        .get_template("page.html")
+        .render(
+            content=content,
+            data=_data(content),
+            keys=key_rows(content),
+            reasons=by_severity(content.verdict.reasons),
+            subject=_subject(content),
+            style=style,
+            script=script,
+            style_hash=_hash(style),
+            script_hash=_hash(script),
+        )
     )
 
 
@@ -50,15 +55,33 @@ def _templates() -> Environment:
     templates.globals.update(
         panels=charts.panels,
         legend=charts.legend,
-        sheet=sheet,
+        sheet=behind.sheet,
+        parted=behind.parted,
+        number_sheet=behind.number_sheet,
+        input_sheet=behind.input_sheet,
+        skipped_sheet=behind.skipped_sheet,
+        FIRST_ROWS=FIRST_ROWS,
+        ROLES=ROLES,
         level_words=wording.level_words,
-        with_interval=wording.with_interval,
+        day=wording.day,
+        number=wording.number,
         interval=wording.interval,
         value_of=wording.value_of,
         count=wording.count,
         as_json=_pretty,
     )
     return templates
+
+
+def _subject(content: Content) -> str:
+    """What the known images are called: by their name, or by their folder where the name only repeats the role."""
+    known = next((i for i in content.inputs if i.role == "known"), None)
+    if known is None:
+        return ""
+    if known.name != known.role:
+        return known.name
+    parts = [part for part in known.path.replace("\\", "/").split("/") if part]
+    return "/".join(parts[-2:]) or "these images"
 
 
 def _printed(value: object) -> object:
@@ -77,7 +100,7 @@ def _data(content: Content) -> Markup:
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 no character left that HTML gives a meaning
+    return Markup(text)
 
 
 def _pretty(value: Any) -> str:

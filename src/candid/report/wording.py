@@ -2,16 +2,17 @@
 
 import math
 import unicodedata
+from datetime import datetime
 
 from candid.report.content import Level, Row, Unit
 
-__all__ = ["LEVELS", "clean", "count", "interval", "level_words", "number", "share", "with_interval"]
+__all__ = ["LEVELS", "clean", "count", "day", "interval", "level_words", "number", "value_of", "with_interval"]
 
 # level: mark for one character of space, the word beside a reason, the words of the verdict's badge
-LEVELS: dict[str, tuple[str, str, str]] = {
+LEVELS: dict[Level, tuple[str, str, str]] = {
     "good": ("✓", "good", "Can be trusted"),
     "caution": ("!", "caution", "Use with care"),
-    "bad": ("✕", "bad", "Do not rely on it"),  # noqa: RUF001 a cross, not a letter
+    "bad": ("✕", "bad", "Do not rely on it"),
     "unknown": ("?", "cannot say", "Not enough to say"),
 }
 SIGNIFICANT = 3  # digits of a number that comes without an interval
@@ -34,7 +35,7 @@ def number(value: float, unit: Unit = "number", *, decimals: int | None = None) 
     """The value, rounded to `decimals` of what is printed, or to three significant digits.
 
     >>> number(0.8312, "percent"), number(0.08312), number(-12345.6)
-    ('83.1%', '0.0831', '−12,346')
+    ('83.1%', '0.0831', '\u221212,346')
     """
     shown = 100 * value if unit == "percent" else value
     if decimals is None:
@@ -81,18 +82,17 @@ def count(n: int) -> str:
     return f"{n:,}"
 
 
-def share(part: int, whole: int) -> str:
-    """A part of a whole as a percentage, never 0% for something nor 100% for less than all.
+def day(moment: str) -> str:
+    """The date of an ISO 8601 moment in words; what is no moment stays as it is.
 
-    >>> share(1, 9999), share(9998, 9999), share(1, 4)
-    ('<0.1%', '>99.9%', '25.0%')
+    >>> day("2026-11-23T09:30:00Z")
+    '23 November 2026'
     """
-    ratio = part / whole
-    if 0 < ratio < 0.0005:
-        return "<0.1%"
-    if 0.9995 <= ratio < 1:
-        return ">99.9%"
-    return number(ratio, "percent")
+    try:
+        when = datetime.fromisoformat(moment)
+    except ValueError:
+        return moment
+    return f"{when.day} {when:%B %Y}"
 
 
 def level_words(level: Level) -> tuple[str, str, str]:

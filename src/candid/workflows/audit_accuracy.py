@@ -29,7 +29,7 @@ def accuracy(evidence: Evidence) -> Part:
     overall = _share(correct)
     counts = np.bincount(evidence.truth, minlength=len(evidence.head.classes))
     majority = metrics.proportion(int(counts.max()), len(correct))
-    rows = [row("accuracy", "all", overall), row("majority_share", "all", majority)]
+    rows = [row("accuracy", "all", overall, key=True), row("majority_share", "all", majority)]
 
     by_class = _by(evidence.truth, evidence.head.classes, correct)
     rows += [row("accuracy", f"class: {name}", estimate) for name, estimate in by_class.items()]
@@ -54,7 +54,7 @@ def _groups(evidence: Evidence, correct: Correct, overall: Estimate) -> Part:
     by_group = _by(evidence.known.groups, names, correct)
     worst = min(by_group, key=lambda name: by_group[name].value)
     rows: list[Row] = [row("accuracy", f"group: {name}", estimate) for name, estimate in by_group.items()]
-    rows.append(row("worst_group_accuracy", f"group: {worst}", by_group[worst]))
+    rows.append(row("worst_group_accuracy", f"group: {worst}", by_group[worst], key=True))
     gap = overall.value - by_group[worst].value
     answer = (
         f"Worst of {len(by_group)} groups: {worst}, right on {share(by_group[worst])} of {by_group[worst].n} images, "
@@ -77,7 +77,7 @@ def _share(hits: Correct) -> Estimate:
 
 def _bars(figure_id: str, noun: str, shares: dict[str, Estimate], overall: Estimate) -> Bars:
     worst_first = sorted(shares, key=lambda name: shares[name].value)
-    caption = "Worst first, 95% Wilson intervals; the line is the overall accuracy."
+    caption = "Worst first, 95% Clopper-Pearson intervals; the line is the overall accuracy."
     if len(shares) > MOST_BARS:
         caption += f" The {MOST_BARS} lowest of {len(shares)}; report.json holds all."
     return Bars(

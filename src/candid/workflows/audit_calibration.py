@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from candid import calibrate, metrics
 from candid.arrays import softmax
@@ -14,13 +14,13 @@ from candid.types import Estimate, Labels, Logits, Probs
 from candid.workflows import resampled
 from candid.workflows.evidence import FEWEST_TO_SPLIT, Evidence
 from candid.workflows.judged import Judged, judge
-from candid.workflows.part import Part, row, span
+from candid.workflows.part import NUMBERS, Part, row, span
 
 __all__ = ["Fitted", "calibration", "fit_temperature", "null_ece"]
 
 FEWEST_TO_FIT = 10
-NULL_DRAWS = 200
 SMOOTH_DRAWS = 100
+WORDS = {"raw": "as shipped", "calibrated": "after one temperature"}
 CLASSWISE_CELLS = 1 << 22  # n x k above which class-wise ECE gets fewer resamples
 
 
@@ -44,9 +44,9 @@ def fit_temperature(logits: Logits, labels: Labels) -> Fitted:
     try:
         fit = calibrate.Temperature.fit(logits, labels)
     except NoOptimum as error:
-        return Fitted(None, f"the {len(labels)} calibration rows have no best temperature ({error.verdict}): {error}")
-    low, high = fit.interval
-    return Fitted(Estimate(float(fit.value), float(low), float(high), len(labels)))
+        return Fitted(None, f"{len(labels)} rows, {error.verdict}: {error}")
+    low, high = fit.interval()
+    return Fitted(Estimate(fit.value, low, high, fit.n))
 
 
 def calibration(evidence: Evidence) -> tuple[Part, Fitted]:
@@ -64,7 +64,7 @@ def calibration(evidence: Evidence) -> tuple[Part, Fitted]:
         for found in _rows(name, judged[name], softmax(logits, temperature=value), labels, evidence.seed)
     ]
     if fitted.temperature is not None:
-        rows.append(row("temperature", "known", fitted.temperature))
+        rows.append(row("temperature", "known", fitted.temperature, key=True))
         rows.append(row("ece_removed", "all", _removed(judged, evidence.seed)))
     section = Section(
         id="calibration",
@@ -72,40 +72,42 @@ def calibration(evidence: Evidence) -> tuple[Part, Fitted]:
         answer=_answer(rows, fitted, judged["raw"], evidence),
         figures=(_diagram(judged), _table(rows)),
     )
-    missing = () if fitted.temperature else (f"Whether one temperature would mend its confidence: {fitted.reason}.",)
+    missing = () if fitted.temperature else (f"Whether one temperature would mend its confidence ({fitted.reason}).",)
     return Part(tuple(rows), (section,), missing), fitted
 
 
-def null_ece(judged: Judged, *, seed: int, draws: int = NULL_DRAWS) -> Estimate:
+def null_ece(judged: Judged, *, seed: int) -> Estimate:
     """ECE these confidences would show if they were exactly right: mean and central 95% over redrawn answers."""
-    rng = np.random.default_rng(seed)
-    confidence, n = judged.confidence, len(judged.confidence)
-    everything = np.arange(n)[None]
-    found = [
-        float(resampled.ece_of(confidence, rng.random(n) < confidence)(everything)[0]) for _ in range(draws)
-    ]  # a label drawn from p is the answer with probability p_max, which is the confidence
+    found = metrics.ece_null(judged.confidence, seed=seed, resamples=resampled.RESAMPLES)
     low, high = np.quantile(found, [0.025, 0.975])
-    return Estimate(float(np.mean(found)), float(low), float(high), n)
+    return Estimate(float(found.mean()), float(low), float(high), len(judged.confidence))
 
 
 def _rows(name: str, judged: Judged, probs: Probs, labels: Labels, seed: int) -> list[Row]:
     n = len(labels)
     top = (judged.confidence, judged.correct)
 
-    def bootstrap(statistic: resampled.Statistic, value: float, count: int = resampled.RESAMPLES) -> Estimate:
-        return resampled.bootstrap_rows(statistic, n, seed=seed, value=value, count=count)
+    def bootstrap(
+        statistic: resampled.Statistic, value: float, count: int = resampled.RESAMPLES, most: float = 1.0
+    ) -> Estimate:
+        return resampled.bootstrap_rows(statistic, n, seed=seed, value=value, count=count, within=(0.0, most))
 
     few = 40 if probs.size > CLASSWISE_CELLS else resampled.RESAMPLES
     smooth = _one_by_one(lambda rows: metrics.smooth_ece_of_top(top[0][rows], top[1][rows]))
-    found: dict[str, Estimate] = {
+    found = {
         "ece": bootstrap(resampled.ece_of(*top), metrics.ece(probs, labels)),
         "smooth_ece": bootstrap(smooth, metrics.smooth_ece(probs, labels), SMOOTH_DRAWS),
         "adaptive_ece": bootstrap(resampled.adaptive_ece_of(*top), metrics.adaptive_ece(probs, labels)),
-        "classwise_ece": bootstrap(_classwise_of(probs, labels), metrics.classwise_ece(probs, labels), few),
-        "nll": bootstrap(resampled.mean_of(judged.nll), metrics.nll_of_logits(np.log(probs), labels)),
-        "brier": bootstrap(resampled.mean_of(judged.brier), metrics.brier(probs, labels)),
+        "classwise_ece": bootstrap(
+            resampled.classwise_ece_of(probs, labels), metrics.classwise_ece(probs, labels), few
+        ),
+        "nll": bootstrap(resampled.mean_of(judged.nll), float(judged.nll.mean()), most=inf),
+        "brier": bootstrap(resampled.mean_of(judged.brier), float(judged.brier.mean()), most=2.0),
     }
-    rows = [row(metric, name, estimate) for metric, estimate in found.items()]
+    rows = [
+        row(metric, name, estimate, key=metric == "ece", label=f"{NUMBERS[metric].label}, {WORDS[name]}")
+        for metric, estimate in found.items()
+    ]
     rows.append(row("ece_if_calibrated", name, null_ece(judged, seed=seed)))
     rows.append(row("confidence", name, bootstrap(resampled.mean_of(top[0]), float(top[0].mean()))))
     return rows
@@ -115,35 +117,21 @@ def _one_by_one(metric: Callable[[np.ndarray], float]) -> resampled.Statistic:
     return lambda rows: np.array([metric(sample) for sample in rows])
 
 
-def _classwise_of(probs: Probs, labels: Labels, *, bins: int = resampled.BINS) -> resampled.Statistic:
-    """Class-wise ECE of resamples: one sparse matrix of gaps (class and bin by row) times how often a row was drawn."""
-    n, k = probs.shape
-    edges = np.linspace(0.0, 1.0, bins + 1)
-    cells = np.clip(np.searchsorted(edges, probs, side="left") - 1, 0, bins - 1) + bins * np.arange(k)
-    gap = probs.copy()
-    gap[np.arange(n), labels] -= 1.0
-    columns = np.arange(n + 1) * k
-    gaps = csr_array((gap.ravel(), cells.ravel(), columns), shape=(n, bins * k)).T
-
-    def statistic(rows: resampled.Rows) -> resampled.Draws:
-        times = np.stack([np.bincount(sample, minlength=n) for sample in rows], axis=1).astype(np.float64)
-        return np.asarray(np.abs(gaps @ times).sum(axis=0) / (n * k))
-
-    return statistic
-
-
 def _removed(judged: dict[str, Judged], seed: int) -> Estimate:
     before = resampled.ece_of(judged["raw"].confidence, judged["raw"].correct)
     after = resampled.ece_of(judged["calibrated"].confidence, judged["calibrated"].correct)
-    return resampled.bootstrap_rows(lambda rows: before(rows) - after(rows), len(judged["raw"].correct), seed=seed)
+    return resampled.bootstrap_rows(
+        lambda rows: before(rows) - after(rows), len(judged["raw"].correct), seed=seed, within=(-1.0, 1.0)
+    )
 
 
 def _diagram(judged: dict[str, Judged]) -> Reliability:
-    titles = {"raw": "as shipped", "calibrated": "after one temperature"}
     series = []
     for name, found in judged.items():
-        bins = metrics.reliability_of_top(found.confidence, found.correct)
-        series.append(ReliabilitySeries(name=titles[name], bins=tuple(Bin(**vars(each)) for each in bins)))
+        diagram = metrics.reliability_of_top(found.confidence, found.correct)
+        columns = {name: getattr(diagram, name).tolist() for name in Bin.model_fields}
+        bins = tuple(Bin(**dict(zip(columns, each, strict=True))) for each in zip(*columns.values(), strict=True))
+        series.append(ReliabilitySeries(name=WORDS[name], bins=bins))
     return Reliability(
         id="reliability",
         title="Does it mean what it says?",
@@ -177,7 +165,7 @@ def _answer(rows: list[Row], fitted: Fitted, raw: Judged, evidence: Evidence) ->
     )
     if fitted.temperature is None:
         few = f" (fewer than {FEWEST_TO_SPLIT} images cannot be halved)" if not len(evidence.calibration) else ""
-        return f"{text} No temperature was fitted: {fitted.reason}{few}."
+        return f"{text} No temperature was fitted ({fitted.reason}){few}."
     return (
         f"{text} One temperature, T = {span(fitted.temperature)} from {fitted.temperature.n:,} labels, "
         f"leaves {span(named['ece', 'calibrated'])}."

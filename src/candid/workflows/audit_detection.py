@@ -7,9 +7,9 @@ import numpy as np
 from candid import detect, metrics
 from candid.report.content import Counts, Histogram, Marker, Row, Section, Table
 from candid.types import Scores
+from candid.workflows.detectors import DETECTORS, outlier_scores
 from candid.workflows.evidence import Evidence
 from candid.workflows.part import Part, percent, row, span
-from candid.workflows.predictor import outlier_scores
 from candid.workflows.ranked import ranking
 
 __all__ = ["detection"]
@@ -20,7 +20,7 @@ TAIL = 0.001  # share of scores cut off at each end of the histogram's axis and 
 
 def detection(evidence: Evidence) -> tuple[Part, float]:
     """Ranking numbers for every set and detector, what the threshold keeps and lets in, and the threshold itself."""
-    known = _scores(evidence, evidence.known.vectors)
+    known = outlier_scores(evidence.head, evidence.known.vectors, evidence.detector)
     threshold = float(detect.threshold(known[evidence.threshold_rows], keep=evidence.keep))
     rows: list[Row] = []
     cannot_say = []
@@ -32,11 +32,13 @@ def detection(evidence: Evidence) -> tuple[Part, float]:
         cannot_say.append(f"What share of other known images the threshold keeps: only {len(known)} known images.")
     if not evidence.ood:
         cannot_say.append("What it does with images it does not know: no such set was given (--ood).")
-    scores = {name: _scores(evidence, found.vectors) for name, found in evidence.ood.items()}
+    scores = {
+        name: outlier_scores(evidence.head, found.vectors, evidence.detector) for name, found in evidence.ood.items()
+    }
     for name, found in scores.items():
         let_in = metrics.proportion(int((found <= threshold).sum()), len(found))
-        rows.append(row("let_in", f"ood: {name}", let_in))
-    for detector in detect.METHODS:
+        rows.append(row("let_in", f"ood: {name}", let_in, key=True))
+    for detector in DETECTORS:
         rows += _ranking_rows(evidence, detector)
     section = Section(
         id="unknown",
@@ -47,19 +49,16 @@ def detection(evidence: Evidence) -> tuple[Part, float]:
     return Part(tuple(rows), (section,), tuple(cannot_say)), threshold
 
 
-def _scores(evidence: Evidence, vectors: np.ndarray, detector: str | None = None) -> Scores:
-    found = outlier_scores(evidence.head, vectors, detector or evidence.detector)
-    return np.asarray(found, dtype=np.float64)
-
-
 def _ranking_rows(evidence: Evidence, detector: str) -> list[Row]:
     if not evidence.ood:
         return []
-    known = _scores(evidence, evidence.known.vectors, detector)
+    known = outlier_scores(evidence.head, evidence.known.vectors, detector)
     return [
         row(metric, f"ood: {name}, {detector}", estimate)
         for name, found in evidence.ood.items()
-        for metric, estimate in ranking(known, _scores(evidence, found.vectors, detector), seed=evidence.seed).items()
+        for metric, estimate in ranking(
+            known, outlier_scores(evidence.head, found.vectors, detector), seed=evidence.seed
+        ).items()
     ]
 
 
@@ -112,7 +111,7 @@ def _tables(rows: list[Row], evidence: Evidence) -> tuple[Table, ...]:
     tables = []
     for place, (name, found) in enumerate(evidence.ood.items()):
         body = []
-        for detector in detect.METHODS:
+        for detector in DETECTORS:
             cells = [span(named[metric, f"ood: {name}, {detector}"]) for metric in order]
             body.append((detector + (" (used)" if detector == evidence.detector else ""), *cells))
         mix = len(evidence.known) / (len(evidence.known) + len(found))

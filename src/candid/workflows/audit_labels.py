@@ -34,11 +34,12 @@ def labels_needed(evidence: Evidence, fitted: Fitted) -> Part:
     curve = ece_at(temperatures, logits, labels)
     needed = _needed(curve, steps, evidence.seed)
     mean, (low, high) = curve.mean(axis=1), np.quantile(curve, [0.025, 0.975], axis=1)
+    low, high = np.minimum(low, mean), np.maximum(high, mean)  # equal draws, and a mean that rounds
     points = [
         Estimate(float(m), float(lo), float(hi), step) for m, lo, hi, step in zip(mean, low, high, steps, strict=True)
     ]
     rows = [row("ece_by_labels", f"labels: {point.n}", point) for point in points]
-    rows.append(row("labels_needed", "known", needed))
+    rows.append(row("labels_needed", "known", needed, key=True))
     raw = judge(logits, labels)
     floor = null_ece(judge(logits, labels, temperature=fitted.value), seed=evidence.seed)
     answer = (

@@ -63,7 +63,8 @@ def transfer(evidence: Evidence, fitted: Fitted) -> Part:
     open_questions = []
     for name, source in {"none": Fitted(None), "own": fitted, **sources}.items():
         if source.temperature is None and name != "none":
-            open_questions.append(f"Whether the temperature of {name} would have done: {source.reason}.")
+            if name != "own":
+                open_questions.append(f"Whether the temperature of {name} would have done ({source.reason}).")
             continue
         if source.temperature is not None and name != "own":
             rows.append(row("temperature", name, source.temperature))

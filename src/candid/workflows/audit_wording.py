@@ -95,7 +95,7 @@ def _bars(accuracies: dict[str, Estimate], evidence: Evidence) -> Bars:
     return Bars(
         id="templates",
         title="Accuracy by wording",
-        caption="Each template alone, 95% Wilson intervals; the line is the ensemble.",
+        caption="Each template alone, 95% Clopper-Pearson intervals; the line is the ensemble.",
         x_label="accuracy",
         bars=tuple(bar(name, found) for name, found in accuracies.items()),
         markers=(Marker(axis="x", value=float(hits.mean()), label="ensemble"),),

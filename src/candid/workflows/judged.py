@@ -7,7 +7,7 @@ import numpy as np
 from candid.arrays import log_softmax
 from candid.types import Correct, Labels, Logits, Scores
 
-__all__ = ["Judged", "judge", "state"]
+__all__ = ["Judged", "judge"]
 
 BLOCK = 1 << 20  # float64 cells of a softmax held at a time, 8 MB
 
@@ -21,16 +21,6 @@ class Judged:
     correct: Correct
     nll: Scores
     brier: Scores
-
-
-def state(logits: Logits, *, temperature: float = 1.0) -> tuple[Labels, Scores]:
-    """The answer of each row (first of equals) and its softmax probability at this temperature.
-
-    >>> state(np.array([[0.0, np.log(3.0)]]))[1].round(3).tolist()
-    [0.75]
-    """
-    parts = [np.exp(log_softmax(block, temperature=temperature).max(axis=1)) for block in _blocks(logits)]
-    return logits.argmax(axis=1), np.concatenate(parts)
 
 
 def judge(logits: Logits, labels: Labels, *, temperature: float = 1.0) -> Judged:

@@ -60,16 +60,25 @@ NUMBERS: dict[str, Number] = {
 }
 
 
-def row(metric: str, where: str, estimate: Estimate, *, key: bool = False) -> Row:
-    """The estimate as a report row; `key` rows head the report.
+def row(metric: str, where: str, estimate: Estimate, *, key: bool = False, label: str = "") -> Row:
+    """The estimate as a report row; `key` rows head the report, `label` replaces the metric's own plain words.
 
     >>> row("accuracy", "all", Estimate(0.5, 0.4, 0.6, 100)).label
     'right'
     """
-    label, unit, better = NUMBERS[metric]
+    words, unit, better = NUMBERS[metric]
     value, low, high, n = estimate.value, estimate.low, estimate.high, estimate.n
     return Row(
-        metric=metric, slice=where, value=value, low=low, high=high, n=n, better=better, label=label, unit=unit, key=key
+        metric=metric,
+        slice=where,
+        value=value,
+        low=low,
+        high=high,
+        n=n,
+        better=better,
+        label=label or words,
+        unit=unit,
+        key=key,
     )
 
 

@@ -7,37 +7,22 @@ named detector on the raw logits. An image is accepted when its score lies withi
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from candid import __version__, data, detect, models
-from candid.errors import InputError, nearest
+from candid import __version__, data, metrics, models
+from candid.errors import InputError
 from candid.files import atomic, fresh_folder, read_json, write_json
-from candid.types import Encoder, Estimate, Features, Head, Image, ImageSet, Predictions, Scores, Vectors
-from candid.workflows.encode import encode
-from candid.workflows.judged import state
+from candid.types import Encoder, Estimate, Features, Head, Image, ImageSet, Predictions
+from candid.workflows.detectors import outlier_scores
+from candid.workflows.encoding import encode
 
-__all__ = ["Predictor", "outlier_scores"]
+__all__ = ["Predictor"]
 
 KIND, VERSION = "candid-predictor", 1
-ON_COSINES = frozenset({"mcm"})  # detectors defined on cosines; the others read the model's own logits
-
-
-def outlier_scores(head: Head, vectors: Vectors, detector: str) -> Scores:
-    """Scores of a memoryless detector under this head, higher = further from what the model knows.
-
-    >>> head = Head(np.eye(2, dtype=np.float32), ("cat", "dog"), scale=10.0)
-    >>> outlier_scores(head, np.array([[0.6, 0.8]], dtype=np.float32), "max_logit").tolist()
-    [-8.0]
-    """
-    if detector not in detect.METHODS:
-        raise InputError(f"no detector named {detector}; {nearest(detector, detect.METHODS)}")
-    inputs = vectors @ head.weights.T if detector in ON_COSINES else head(vectors)
-    scores: Scores = detect.METHODS[detector](inputs)
-    return scores
 
 
 @dataclass(frozen=True)
@@ -65,8 +50,8 @@ class Predictor:
         scores = np.empty(0)
         if len(features):
             temperature = 1.0 if self.temperature is None else self.temperature.value
-            labels, confidence = state(self.head(features.vectors), temperature=temperature)
-            scores = np.asarray(outlier_scores(self.head, features.vectors, self.detector), dtype=np.float64)
+            labels, confidence = metrics.top_scores(self.head(features.vectors), temperature=temperature)
+            scores = outlier_scores(self.head, features.vectors, self.detector)
         accepted = (scores <= self.threshold) & (confidence >= self.minimum_confidence)
         return Predictions(labels, confidence, scores, accepted, self.head.classes, features.ids, features.skipped)
 
@@ -113,23 +98,24 @@ class Predictor:
         return folder
 
     @classmethod
-    def load(cls, folder: str | Path, *, model: Encoder | str | None = None, device: str = "auto") -> Self:
+    def load(cls, folder: str | Path, *, model: Encoder | str | None = None, device: str = "auto") -> "Predictor":
         """The predictor of a folder with its model, refused when that is not the model it was fitted for.
 
         `model` says where the model lies now, or is the loaded model; by default it is where it was.
         """
         predictor = cls.read(folder)
         if model is None or isinstance(model, str):
-            # A Hub commit (40 hex digits) can be asked for; a local folder's revision is a hash to compare with.
-            revision = predictor.revision if model is None and len(predictor.revision) == 40 else None
-            encoder: Encoder = models.load(model or predictor.model, revision=revision, device=device)
+            name = model or predictor.model
+            # An OpenCLIP tag names its weights; every other name takes a revision and refuses another.
+            revision = None if name.startswith("open_clip:") else predictor.revision
+            encoder: Encoder = models.load(name, revision=revision, device=device)
         else:
             encoder = model
         predictor._refuse_other(encoder)
         return replace(predictor, encoder=encoder)
 
     @classmethod
-    def read(cls, folder: str | Path) -> Self:
+    def read(cls, folder: str | Path) -> "Predictor":
         """The predictor of a folder without its model: it can `decide` on features."""
         folder = Path(folder)
         content = read_json(folder / "predictor.json", kind=KIND, version=VERSION)
@@ -140,7 +126,7 @@ class Predictor:
             raise InputError(f"{folder} is not a whole predictor ({error}); write it again by candid audit") from error
 
     @classmethod
-    def _from(cls, content: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
+    def _from(cls, content: dict[str, Any], arrays: dict[str, np.ndarray]) -> "Predictor":
         bias = arrays["bias"]
         head = Head(
             arrays["weights"],

@@ -11,7 +11,7 @@ from candid import metrics
 from candid.types import Estimate, Scores
 from candid.workflows import resampled
 
-__all__ = ["ranking"]
+__all__ = ["numbers_of", "ranking"]
 
 TPR = 0.95
 Counts = Int[np.ndarray, "b g"]
@@ -34,12 +34,7 @@ def ranking(known: Scores, unknown: Scores, *, seed: int) -> dict[str, Estimate]
     }
     draws = _draws(known, unknown, seed)
     n = len(known) + len(unknown)
-    intervals = {name: resampled.shifted_interval(value, draws[name]) for name, value in values.items()}
-    # A share cannot leave [0, 1], which the shift of the interval may.
-    return {
-        name: Estimate(value, max(0.0, intervals[name][0]), min(1.0, intervals[name][1]), n)
-        for name, value in values.items()
-    }
+    return {name: Estimate(value, *resampled.shifted_interval(value, draws[name]), n) for name, value in values.items()}
 
 
 def _draws(known: Scores, unknown: Scores, seed: int) -> dict[str, Draws]:
@@ -48,7 +43,7 @@ def _draws(known: Scores, unknown: Scores, seed: int) -> dict[str, Draws]:
     pairs = zip(
         _counts(at_known, len(levels), seed), _counts(at_unknown, len(levels), seed + 1), strict=True
     )  # one resample at a time keeps memory at the size of the scores
-    found = [_all_numbers(k, u) for k, u in pairs]
+    found = [numbers_of(k, u) for k, u in pairs]
     return {name: np.array([each[name] for each in found]) for name in found[0]}
 
 
@@ -60,8 +55,8 @@ def _counts(places: Int[np.ndarray, " n"], levels: int, seed: int) -> list[Int[n
     ]
 
 
-def _all_numbers(known: Int[np.ndarray, " g"], unknown: Int[np.ndarray, " g"]) -> dict[str, float]:
-    """Known and unknown rows at each distinct score, scores ascending (higher = unknown)."""
+def numbers_of(known: Int[np.ndarray, " g"], unknown: Int[np.ndarray, " g"]) -> dict[str, float]:
+    """The five numbers from how many known and unknown rows lie at each distinct score, scores ascending."""
     below, caught = np.cumsum(known), np.cumsum(unknown[::-1])[::-1]
     let_in, thrown_out = np.cumsum(unknown), np.cumsum(known[::-1])[::-1]
     n_known, n_unknown = below[-1], let_in[-1]

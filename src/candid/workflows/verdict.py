@@ -206,8 +206,9 @@ def _headline(rows: Rows) -> str:
         parts.append(f"and says {percent(said)}")
     text = " ".join(parts)
     before, after = rows.get(("ece", "raw")), rows.get(("ece", "calibrated"))
-    if before is not None and after is not None:
-        text += f"; one temperature (T = {rows['temperature', 'known'].value:.2f}) takes its calibration error from "
+    fitted = rows.get(("temperature", "known"))
+    if before is not None and after is not None and fitted is not None:
+        text += f"; one temperature (T = {fitted.value:.2f}) takes its calibration error from "
         text += f"{before.value:.3f} to {after.value:.3f}"
     elif before is not None:
         text += f"; its calibration error is {before.value:.3f} and no temperature could be fitted to mend it"

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from markupsafe import Markup
 
 from candid.report.charts import bars, histogram, lines, reliability
-from candid.report.content import Bars, Figure, Histogram, Lines, Reliability
+from candid.report.content import Bars, Figure, Histogram, Lines, Reliability, ReliabilitySeries
 
 __all__ = ["NARROW", "WIDE", "Panel", "legend", "panels"]
 
-WIDE, NARROW = 540.0, 330.0
+WIDE, NARROW = 430.0, 330.0
 
 
 @dataclass(frozen=True)
@@ -23,26 +24,27 @@ class Panel:
     folded: bool = False
 
 
-def panels(figure: Figure) -> list[Panel]:
-    """The pictures of a figure; none where it has no data or is not drawn (tables, thumbnails)."""
+def panels(figure: Figure, name: str) -> list[Panel]:
+    """The pictures of a figure; none where it has no data or is not drawn (tables, thumbnails).
+
+    `name` is unique in the page: two figures of a report may carry the same id.
+    """
+    figure = _filled(figure)
     match figure:
         case Reliability():
-            filled = [s for s in figure.series if s.bins]
-            return [
-                _both(lambda w, n, s=s: reliability.draw(s, w, n), f"{figure.id}-{i}", s.name)
-                for i, s in enumerate(filled)
-            ]
-        case Lines() if any(line.x for line in figure.series):
-            return [_both(lambda w, n: lines.draw(figure, w, n), figure.id)]
-        case Histogram() if any(s.shares for s in figure.series):
-            return [_both(lambda w, n: histogram.draw(figure, w, n), figure.id)]
+            return [_reliability(series, f"{name}-{i}") for i, series in enumerate(figure.series)]
+        case Lines() if figure.series:
+            return [_both(partial(lines.draw, figure), name)]
+        case Histogram() if figure.series:
+            return [_both(partial(histogram.draw, figure), name)]
         case Bars() if figure.bars:
-            return _bars(figure)
+            return _bars(figure, name)
     return []
 
 
 def legend(figure: Figure) -> list[tuple[str, str]]:
     """Swatch and name of what the colours mean, where there is more than one thing to tell apart."""
+    figure = _filled(figure)
     match figure:
         case Reliability():
             return [
@@ -58,15 +60,31 @@ def legend(figure: Figure) -> list[tuple[str, str]]:
     return []
 
 
-def _bars(figure: Bars) -> list[Panel]:
+def _filled(figure: Figure) -> Figure:
+    """The figure without series that hold nothing."""
+    match figure:
+        case Reliability():
+            return figure.model_copy(update={"series": tuple(s for s in figure.series if s.bins)})
+        case Lines():
+            return figure.model_copy(update={"series": tuple(s for s in figure.series if s.x)})
+        case Histogram():
+            return figure.model_copy(update={"series": tuple(s for s in figure.series if s.shares)})
+    return figure
+
+
+def _reliability(series: ReliabilitySeries, name: str) -> Panel:
+    return _both(partial(reliability.draw, series), name, series.name)
+
+
+def _bars(figure: Bars, name: str) -> list[Panel]:
     rows = bars.ordered(figure)
     first, rest = rows[: bars.FIRST], rows[bars.FIRST :]
     if len(rest) <= 3:  # a fold that hides three bars costs more than it saves
         first, rest = rows, ()
-    shown = [_both(lambda w, n: bars.draw(figure, first, w, n), figure.id)]
+    shown = [_both(partial(bars.draw, figure, first), name)]
     if rest:
-        title = f"The other {len(rest)}"
-        shown.append(_both(lambda w, n: bars.draw(figure, rest, w, n), f"{figure.id}-rest", title, folded=True))
+        title = f"The other {len(rest):,}"
+        shown.append(_both(partial(bars.draw, figure, rest), f"{name}-rest", title, folded=True))
     return shown
 
 

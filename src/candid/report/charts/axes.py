@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from markupsafe import Markup
 
@@ -13,6 +14,7 @@ from candid.report.wording import number
 __all__ = ["Frame", "Scale", "spread", "tick_label"]
 
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+Points = Sequence[tuple[float, float]]  # pixels
 ROW = 15.0  # height of one row of marker labels
 
 
@@ -84,7 +86,7 @@ class Frame:
     def x_ticks(self, unit: Unit) -> list[Markup]:
         """Ticks and labels along the floor, those that would touch left out."""
         marks, taken = [], -math.inf
-        for tick in self.x.ticks(max(2, int((self.x.end - self.x.start) / 62))):
+        for tick in self.x.ticks(max(2, int((self.x.end - self.x.start) / 50))):
             label, x = tick_label(tick, unit), self.x(tick)
             half = text_width(label) / 2
             if x - half < taken:
@@ -95,17 +97,17 @@ class Frame:
             taken = middle + half + 6
         return marks
 
-    def markers(self, markers: Sequence[Marker]) -> Markup:
-        """Dashed lines across the plot with their labels, which never lie on each other."""
+    def markers(self, markers: Sequence[Marker], avoid: Points = ()) -> Markup:
+        """Dashed lines across the plot with their labels, clear of each other and of the points to avoid."""
         lines, labels = [], []
         for marker, row, x, anchor in _placed(self, [m for m in markers if m.axis == "x"]):
             at, level = self.x(marker.value), self.y.end - 4 - ROW * row
             lines.append(element("line", x1=at, x2=at, y1=level - 9, y2=self.y.start, class_="marker"))
             labels.append(text(marker.label, x, level, kind="note", anchor=anchor))
-        for marker, level in _stacked(self, [m for m in markers if m.axis == "y"]):
+        for marker, x, level, anchor in _levelled(self, [m for m in markers if m.axis == "y"], avoid):
             at = self.y(marker.value)
             lines.append(element("line", x1=self.x.start, x2=self.x.end, y1=at, y2=at, class_="marker"))
-            labels.append(text(marker.label, self.x.end - 2, level, kind="note", anchor="end"))
+            labels.append(text(marker.label, x, level, kind="note", anchor=anchor))
         return Markup("").join(lines + labels)
 
 
@@ -119,7 +121,7 @@ def tick_label(value: float, unit: Unit) -> str:
     """A tick as short as it can be.
 
     >>> tick_label(0.25, "percent"), tick_label(20000.0, "number"), tick_label(-0.5, "number")
-    ('25%', '20,000', '−0.5')
+    ('25%', '20,000', '\u22120.5')
     """
     if unit == "percent":
         return f"{100 * value:.6g}%".replace("-", "−")
@@ -129,30 +131,55 @@ def tick_label(value: float, unit: Unit) -> str:
 
 
 def _placed(frame: Frame, markers: Sequence[Marker]) -> list[tuple[Marker, int, float, str]]:
-    """Each marker with a row, a place and an anchor for its label, in the lowest row where it is free."""
-    placed: list[tuple[Marker, int, float, str]] = []
-    taken: list[tuple[int, float, float]] = []
-    for marker in sorted(markers, key=lambda m: -m.value):  # from the right, so that a label seldom crosses a line
-        at, wide = frame.x(marker.value), text_width(marker.label)
-        right_of = at + 4 + wide <= frame.width
-        start = at + 4 if right_of else max(at - 4 - wide, 0.0)
-        busy = {row for row, low, high in taken if low < start + wide + 8 and start < high + 8}
-        row = next(i for i in range(len(markers)) if i not in busy)
-        taken.append((row, start, start + wide))
-        placed.append((marker, row, start if right_of else start + wide, "start" if right_of else "end"))
+    """Each marker with a row, a place and an anchor for its label: beside its own line, above lines it would cross."""
+    options = [_sides(frame, marker, markers) for marker in markers]
+    order = sorted(range(len(markers)), key=lambda i: (len(options[i][2]), markers[i].value))
+    rows: dict[int, int] = {}
+    for i in order:
+        start, end, crossed, _ = options[i]
+        beside = {rows[j] for j in rows if options[j][0] < end + 8 and start < options[j][1] + 8}
+        above = max((rows.get(j, -1) for j in crossed), default=-1)
+        rows[i] = next(row for row in range(above + 1, above + 2 + len(markers)) if row not in beside)
+    return [
+        (marker, rows[i], options[i][0] if options[i][3] == "start" else options[i][1], options[i][3])
+        for i, marker in enumerate(markers)
+    ]
+
+
+def _sides(frame: Frame, marker: Marker, markers: Sequence[Marker]) -> tuple[float, float, list[int], str]:
+    """Start, end, indices of the lines crossed and anchor of the label's better side."""
+    at, wide = frame.x(marker.value), text_width(marker.label)
+    sides = [(at + 4, at + 4 + wide, "start"), (at - 4 - wide, at - 4, "end")]
+    fitting = [side for side in sides if side[0] >= 0 and side[1] <= frame.width] or [(0.0, wide, "start")]
+    crossing = [
+        [j for j, m in enumerate(markers) if m is not marker and a <= frame.x(m.value) <= b] for a, b, _ in fitting
+    ]
+    best = min(range(len(fitting)), key=lambda k: len(crossing[k]))
+    start, end, anchor = fitting[best]
+    return start, end, crossing[best], anchor
+
+
+def _levelled(frame: Frame, markers: Sequence[Marker], avoid: Points) -> list[tuple[Marker, float, float, str]]:
+    """Each marker with the place and anchor of its label: above or below its line, at either end, farthest from what
+    is drawn already."""
+    placed: list[tuple[Marker, float, float, str]] = []
+    busy = list(avoid)
+    for marker in markers:
+        at, wide = frame.y(marker.value), text_width(marker.label)
+        levels = [y for y in (at - 5, at + FONT + 2) if frame.y.end + FONT <= y <= frame.y.start - 2] or [at - 5]
+        starts = ((frame.x.end - 2 - wide, "end"), (frame.x.start + 6, "start"))
+        spots = [
+            (_distance(x, y - 4, wide, busy), -k, x, y, a) for k, (y, (x, a)) in enumerate(product(levels, starts))
+        ]
+        _, _, x, y, anchor = max(spots, key=lambda spot: (min(spot[0], 16.0), spot[1]))
+        placed.append((marker, x if anchor == "start" else x + wide, y, anchor))
+        busy += [(x + part * wide / 8, y - 4) for part in range(9)]
     return placed
 
 
-def _stacked(frame: Frame, markers: Sequence[Marker]) -> list[tuple[Marker, float]]:
-    """Each marker with a height for its label: above its line, or below where another one's label is."""
-    placed: list[tuple[Marker, float]] = []
-    for marker in sorted(markers, key=lambda m: m.value):
-        at = frame.y(marker.value)
-        level = at - 5
-        if placed and placed[-1][1] - level < FONT + 2:
-            level = placed[-1][1] - FONT - 2
-        placed.append((marker, max(level, frame.y.end + FONT)))
-    return placed
+def _distance(x: float, y: float, wide: float, busy: Points) -> float:
+    """How far the nearest busy point is from a label's middle line."""
+    return min((math.hypot(max(x - px, 0.0, px - x - wide), py - y) for px, py in busy), default=math.inf)
 
 
 def _even_ticks(low: float, high: float, most: int) -> list[float]:

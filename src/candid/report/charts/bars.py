@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from candid.report.charts.axes import ROW, Frame, Scale, marker_rows
-from candid.report.charts.svg import FONT, cut, element, picture, text, text_width
+from candid.report.charts.svg import FONT, cut, element, picture, text, text_width, whisker
 from candid.report.content import Bar, Bars
 from candid.report.wording import clean, count, with_interval
 
@@ -27,7 +27,7 @@ def draw(figure: Bars, bars: Sequence[Bar], width: float, name: str) -> Markup:
     stacked = width < STACKED
     numbers = [with_interval(b.value, b.low, b.high, figure.unit) for b in bars]
     names_room = 0.0 if stacked else min(0.34 * width, 10 + max(text_width(clean(b.label)) for b in bars))
-    numbers_room = 0.0 if stacked else 10 + max(text_width(words) for words in numbers)
+    numbers_room = 0.0 if stacked else 14 + max(text_width(words) for words in numbers)
     pitch = 38.0 if stacked else 25.0
     low, high = _ends(figure)
     rows = marker_rows(figure.markers, low, high, width, names_room, False)
@@ -35,15 +35,16 @@ def draw(figure: Bars, bars: Sequence[Bar], width: float, name: str) -> Markup:
     floor = ceiling + pitch * len(bars)
     left, right = (2.0, width - 8) if stacked else (names_room, width - numbers_room)
     frame = Frame(width, floor + 40, Scale(low, high, left, right), Scale(0, 1, floor, ceiling))
-    marks = [_grid(frame, figure)]
+    marks = [_grid(frame, figure), frame.markers([m for m in figure.markers if m.axis == "x"])]
     for i, (bar, words) in enumerate(zip(bars, numbers, strict=True)):
         middle = ceiling + pitch * (i + (0.72 if stacked else 0.5))
+        if stacked:  # the words stand on lines that belong to the bars: cover them
+            marks.append(element("rect", x=0, y=middle - 23, width=width, height=16, class_="cover"))
         marks += _bar(frame, bar, middle)
         marks += _words(bar.label, words, middle, width, names_room, stacked=stacked)
         tip = f"{bar.label}\n{words}\nn = {count(bar.n)}"
         row = {"x": 0, "y": ceiling + pitch * i, "width": width, "height": pitch}
         marks.append(element("rect", class_="hover", data_tip=tip, **row))
-    marks.append(frame.markers([m for m in figure.markers if m.axis == "x"]))
     return picture(width, frame.height, name, figure.title, describe(figure), *marks)
 
 
@@ -69,7 +70,7 @@ def _grid(frame: Frame, figure: Bars) -> Markup:
     """Vertical hairlines only; the rows carry names of their own."""
     marks = [
         element("line", x1=frame.x(t), x2=frame.x(t), y1=frame.y.end, y2=frame.y.start, class_="grid")
-        for t in frame.x.ticks(max(2, int((frame.x.end - frame.x.start) / 62)))
+        for t in frame.x.ticks(max(2, int((frame.x.end - frame.x.start) / 46)))
     ]
     marks += frame.x_ticks(figure.unit)
     marks.append(text(figure.x_label, frame.x.end, frame.y.start + 34, kind="label", anchor="end"))
@@ -82,7 +83,7 @@ def _bar(frame: Frame, bar: Bar, middle: float) -> list[Markup]:
     if bar.low is not None and bar.high is not None:
         low, high = frame.x(bar.low), frame.x(bar.high)
         path = f"M{low:.1f} {middle:.1f}H{high:.1f}M{low:.1f} {middle - 3:.1f}v6M{high:.1f} {middle - 3:.1f}v6"
-        marks.append(element("path", d=path, class_="whisker"))
+        marks.append(whisker(path))
     return marks
 
 

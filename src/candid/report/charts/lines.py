@@ -1,6 +1,7 @@
 """Curves with bands."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -25,10 +26,12 @@ def draw(figure: Lines, width: float, name: str) -> Markup:
     marks = [frame.grid(figure.x_label, figure.y_label, x_unit=figure.x_unit, y_unit=figure.y_unit)]
     thin = [_thinned(line) for line in figure.series]
     marks += [_band(frame, line, i) for i, line in enumerate(thin) if line.low and line.high]
-    marks.append(frame.markers(figure.markers))
+    drawn = [(frame.x(x), frame.y(y)) for line in thin for x, y in _between(line)]
+    labels = frame.markers(figure.markers, drawn)
     for i, line in enumerate(thin):
         marks.append(_curve(frame, line, i))
         marks += _dots(frame, line, i, figure)
+    marks.append(labels)
     return picture(width, frame.height, name, figure.title, describe(figure), *marks)
 
 
@@ -60,6 +63,13 @@ def _thinned(line: Line) -> Line:
     keep = [round(i * (len(line.x) - 1) / (DRAWN - 1)) for i in range(DRAWN)]
     low, high = (None if side is None else tuple(side[i] for i in keep) for side in (line.low, line.high))
     return Line(name=line.name, x=tuple(line.x[i] for i in keep), y=tuple(line.y[i] for i in keep), low=low, high=high)
+
+
+def _between(line: Line) -> Iterator[tuple[float, float]]:
+    """The points of a curve and some between them, so that a label keeps clear of its long straight parts too."""
+    for (x0, y0), (x1, y1) in pairwise(zip(line.x, line.y, strict=True)):
+        yield from ((x0 + part * (x1 - x0), y0 + part * (y1 - y0)) for part in (0, 0.25, 0.5, 0.75))
+    yield line.x[-1], line.y[-1]
 
 
 def _points(frame: Frame, xs: Sequence[float], ys: Sequence[float]) -> str:

@@ -3,7 +3,7 @@
 from markupsafe import Markup
 
 from candid.report.charts.axes import Frame, Scale
-from candid.report.charts.svg import FONT, element, picture, text
+from candid.report.charts.svg import FONT, element, picture, text, whisker
 from candid.report.content import Bin, ReliabilitySeries
 from candid.report.wording import count, number, with_interval
 
@@ -58,7 +58,7 @@ def _whisker(plot: Frame, b: Bin) -> Markup:
     x = plot.x((b.low + b.high) / 2)
     low, high = plot.y(b.accuracy_low), plot.y(b.accuracy_high)
     path = f"M{x:.1f} {low:.1f}V{high:.1f}M{x - 3:.1f} {low:.1f}h6M{x - 3:.1f} {high:.1f}h6"
-    return element("path", d=path, class_="whisker")
+    return whisker(path)
 
 
 def _strip(plot: Frame, series: ReliabilitySeries, floor: float) -> list[Markup]:
@@ -72,7 +72,11 @@ def _strip(plot: Frame, series: ReliabilitySeries, floor: float) -> list[Markup]
             element("rect", x=plot.x(b.low) + 0.75, y=floor - height, width=width, height=height, class_="count")
         )
     marks.append(element("line", x1=plot.x.start, x2=plot.x.end, y1=floor, y2=floor, class_="axis"))
-    marks.append(text(number(most / total, "percent", decimals=0), plot.x.start - 6, floor - STRIP + 9, kind="tick", anchor="end"))
+    marks.append(
+        text(
+            number(most / total, "percent", decimals=0), plot.x.start - 6, floor - STRIP + 9, kind="tick", anchor="end"
+        )
+    )
     return marks
 
 
@@ -84,6 +88,4 @@ def _hover(plot: Frame, b: Bin, floor: float) -> Markup:
         f"n = {count(b.n)}"
     )
     x, y = plot.x(b.low), plot.y.end
-    return element(
-        "rect", x=x, y=y, width=plot.x(b.high) - x, height=floor - y, class_="hover", data_tip=tip
-    )
+    return element("rect", x=x, y=y, width=plot.x(b.high) - x, height=floor - y, class_="hover", data_tip=tip)

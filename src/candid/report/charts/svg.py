@@ -6,7 +6,7 @@ from markupsafe import Markup, escape
 
 from candid.report.wording import clean
 
-__all__ = ["FONT", "cut", "element", "picture", "text", "text_width"]
+__all__ = ["FONT", "cut", "element", "picture", "text", "text_width", "whisker"]
 
 FONT = 12.0  # pixels; the page draws every picture at about its own size
 NARROW = set(" .,:;'|!ijlIft()[]-")
@@ -20,7 +20,7 @@ def element(tag: str, *children: str | Markup, **attributes: str | float) -> Mar
     """
     parts = [f' {name.rstrip("_").replace("_", "-")}="{_attribute(value)}"' for name, value in attributes.items()]
     inside = Markup("").join(c if isinstance(c, Markup) else clean(c) for c in children)
-    return Markup(f"<{tag}{''.join(parts)}>{inside}</{tag}>")  # noqa: S704 every part is escaped above
+    return Markup(f"<{tag}{''.join(parts)}>{inside}</{tag}>")
 
 
 def picture(width: float, height: float, name: str, title: str, description: str, *marks: Markup) -> Markup:
@@ -41,6 +41,11 @@ def picture(width: float, height: float, name: str, title: str, description: str
 def text(words: str, x: float, y: float, *, kind: str, anchor: str = "start") -> Markup:
     """A text at its baseline."""
     return element("text", words, x=x, y=y, class_=kind, text_anchor=anchor)
+
+
+def whisker(path: str) -> Markup:
+    """An interval's path on a rim of the page's colour, so that it shows on a bar and off it."""
+    return element("path", d=path, class_="rim") + element("path", d=path, class_="whisker")
 
 
 def text_width(words: str, size: float = FONT) -> float:
@@ -75,8 +80,8 @@ def _width(character: str) -> float:
     if unicodedata.east_asian_width(character) in "WF":
         return 1.05
     if character in NARROW:
-        return 0.36
-    return 0.74 if character.isupper() or character in "mwMW@%" else 0.57
+        return 0.4
+    return 0.8 if character.isupper() or character in "mw@%" else 0.62
 
 
 def _attribute(value: str | float) -> str:

@@ -11,7 +11,7 @@ from candid.errors import InputError
 from candid.report import Report
 from candid.report.content import Content
 from candid.types import Encoder, Features, Image, ImageSet
-from candid.workflows.encode import encode
+from candid.workflows.encoding import encode
 from candid.workflows.evidence import Evidence, LabelledSet, align
 from candid.workflows.findings import audit_features
 from candid.workflows.predictor import Predictor

@@ -1,0 +1,140 @@
+"""Measure how far a model can be trusted on your images."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from candid import data, models, workflows
+from candid.cli.gates import Gate, check_gates
+from candid.cli.options import cache_choice, lines, model_options, named, output, run_options
+from candid.cli.progress import bars
+from candid.errors import InputError
+from candid.files import fresh_folder
+from candid.report import Report
+from candid.types import ImageSet
+
+EMBEDDED = "tiny"
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Where every image set comes from; with no known set, the embedded sample."""
+
+    known: Path | None
+    shift: dict[str, Path]
+    ood: dict[str, Path]
+    transfer: dict[str, Path]
+
+
+@click.command()
+@click.argument("known", required=False, type=click.Path(path_type=Path), metavar="[DATA]")
+@model_options
+@click.option(
+    "--classes", type=click.Path(path_type=Path), help="Class names to choose from: one a line, or a JSON list."
+)
+@click.option("--templates", type=click.Path(path_type=Path), help="Prompts with {} for the name: one a line, or JSON.")
+@click.option(
+    "--ood", multiple=True, type=click.Path(path_type=Path), help="Images of none of the classes. Repeatable."
+)
+@click.option(
+    "--shift", multiple=True, type=click.Path(path_type=Path), help="Same classes, other conditions. Repeatable."
+)
+@click.option(
+    "--transfer", multiple=True, type=click.Path(path_type=Path), help="Another labelled data set. Repeatable."
+)
+@click.option("--labels", type=click.IntRange(1), help="Labelled images that may fit the temperature; half by default.")
+@click.option("--keep", type=click.FloatRange(0, 1, min_open=True), default=0.95, show_default=True,
+              help="Share of known images the outlier threshold keeps.")  # fmt: skip
+@click.option("--detector", default="mcm", show_default=True, help="Outlier score of the threshold and the predictor.")
+@click.option("--split", help="Which split of DATA to read, where it has several.")
+@click.option("--gate", "gates", multiple=True, metavar="METRIC[@SLICE]<=VALUE",
+              help="Exit with 1 unless this row of the report meets it, e.g. 'accuracy@all>=0.8'.")  # fmt: skip
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="A report.json: run its audit again. Flags override it."
+)
+@output("candid-report")
+@run_options
+@click.pass_context
+def command(
+    context: click.Context, known: Path | None, classes: Path | None, templates: Path | None, ood: tuple[Path, ...],
+    shift: tuple[Path, ...], transfer: tuple[Path, ...], gates: tuple[str, ...], config: Path | None, out: Path,
+    exist_ok: bool, cache: Path | None, no_cache: bool, workers: int | None, as_json: bool, debug: bool, **chosen: Any,
+) -> None:  # fmt: skip
+    """Measure how far a model can be trusted on your images.
+
+    DATA is a folder of class folders, a .csv or .parquet manifest, or a saved Hugging Face data set; without it the
+    embedded photos are used, and without -m on them the embedded model. Writes report.json, index.html and predictor/.
+    """
+    wanted = [Gate.parse(gate) for gate in gates]
+    kept = Report.load(config).content.config if config else {}
+    for name, value in kept.items():
+        if name in chosen and context.get_parameter_source(name) is ParameterSource.DEFAULT:
+            chosen[name] = value
+    if chosen["model_name"] is None:
+        chosen["model_name"], chosen["revision"] = kept.get("model"), chosen["revision"] or kept.get("revision")
+    sets = _sets(known, ood, shift, transfer, kept)
+    fresh_folder(out, exist_ok=exist_ok)
+    report = _run(
+        sets, chosen, cache_choice(cache, no_cache),
+        lines(classes) if classes else kept.get("classes"), lines(templates) if templates else kept.get("templates"),
+    )  # fmt: skip
+    page = report.save(out, exist_ok=exist_ok)
+    if as_json:
+        rows = [row.model_dump(mode="json") for row in report.content.rows]
+        verdict = report.content.verdict.model_dump(mode="json")
+        click.echo(json.dumps({"report": str(page), "verdict": verdict, "rows": rows}))
+    else:
+        click.echo(report.text())
+        click.echo(f"report: {page}")
+    check_gates(wanted, report.content.rows)
+
+
+def _sets(
+    known: Path | None, ood: tuple[Path, ...], shift: tuple[Path, ...], transfer: tuple[Path, ...], kept: dict[str, Any]
+) -> Sets:
+    given = {"shift": named(shift), "ood": named(ood), "transfer": named(transfer)}
+    for role, paths in given.items():
+        if not paths:
+            given[role] = {name: Path(path) for name, path in kept.get(role, {}).items()}
+    if known is None and kept:
+        known = Path(kept["known"])
+    return Sets(known, given["shift"], given["ood"], given["transfer"])
+
+
+def _run(
+    sets: Sets, chosen: dict[str, Any], cache: bool | Path, classes: list[str] | None, templates: list[str] | None
+) -> Report:
+    name = chosen.pop("model_name") or (EMBEDDED if sets.known is None else None)
+    if name is None:
+        raise InputError("expected a model for these images: pass -m HUB_ID or -m FOLDER (-m tiny is the embedded one)")
+    split, loading = chosen.pop("split"), {key: chosen.pop(key) for key in ("revision", "device", "dtype")}
+    found = _read(sets, split, classes)
+    model = models.load(name, **loading)
+    with bars() as progress:
+        report = workflows.audit(
+            model, found["known"].pop("known"), classes=classes, templates=templates, **found["other"], **chosen,
+            cache=cache, progress=progress, command="candid audit",
+        )  # fmt: skip
+    config = {**report.content.config, "model": name, "split": split}
+    return Report(report.content.model_copy(update={"config": config}), report.made)
+
+
+def _read(sets: Sets, split: str | None, classes: list[str] | None) -> dict[str, dict[str, Any]]:
+    if sets.known is None:
+        sample = data.sample()
+        known, shift, ood = sample.known, dict(sample.shift), dict(sample.ood)
+        if sets.ood:
+            ood = {}
+        if sets.shift:
+            shift = {}
+    else:
+        known, shift, ood = data.read(sets.known, split=split, classes=classes), {}, {}
+    names = classes or (list(known.classes) if known.classes else None)
+    shift |= {name: data.read(path, classes=names) for name, path in sets.shift.items()}
+    ood |= {name: data.read(path) for name, path in sets.ood.items()}
+    transfer: dict[str, ImageSet] = {name: data.read(path) for name, path in sets.transfer.items()}
+    return {"known": {"known": known}, "other": {"shift": shift, "ood": ood, "transfer": transfer}}

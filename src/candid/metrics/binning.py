@@ -1,0 +1,65 @@
+"""Equal-width bins of [0, 1] under the three conventions in use, and the sums that every binned error is made of.
+
+The conventions differ only for confidences that sit exactly on an edge, which rounded or saturated ones do in bulk.
+"""
+
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from candid.errors import InputError, nearest
+
+__all__ = ["Edges", "bin_edges", "bin_index"]
+
+Edges = Literal["(lo, hi]", "[lo, hi)", "torchmetrics"]
+
+
+class BinSums(NamedTuple):
+    """Per bin: how many rows, the sum of their confidences, how many were right."""
+
+    n: Int[np.ndarray, " bins"]
+    confidence: Float[np.ndarray, " bins"]
+    correct: Float[np.ndarray, " bins"]
+
+
+def bin_edges(bins: int) -> Float[np.ndarray, " edges"]:
+    """The bins + 1 edges in float64."""
+    if bins < 1:
+        raise InputError(f"expected at least one bin, got {bins}")
+    return np.linspace(0.0, 1.0, bins + 1)
+
+
+def bin_index(values: Float[np.ndarray, "*shape"], bins: int, edges: Edges) -> Int[np.ndarray, "*shape"]:
+    """Bin of each value. "(lo, hi]": 0 joins the first bin; "[lo, hi)": 1 joins the last.
+
+    "torchmetrics" repeats that library to the digit: values and edges in float32, [lo, hi), and 1 alone in an extra bin.
+
+    >>> [bin_index(np.array([0.0, 0.5, 1.0]), 2, edges).tolist() for edges in ("(lo, hi]", "[lo, hi)", "torchmetrics")]
+    [[0, 0, 1], [0, 1, 1], [0, 1, 2]]
+    """
+    limits = bin_edges(bins)
+    if edges == "(lo, hi]":
+        return np.clip(np.searchsorted(limits, values, side="left") - 1, 0, bins - 1)
+    if edges == "[lo, hi)":
+        return np.clip(np.searchsorted(limits, values, side="right") - 1, 0, bins - 1)
+    if edges == "torchmetrics":
+        return np.searchsorted(_single_edges(bins), values.astype(np.float32), side="right") - 1
+    raise InputError(f"unknown edges {edges!r}; {nearest(str(edges), get_args(Edges))}")
+
+
+def bin_sums(confidence: Float[np.ndarray, " n"], correct: Float[np.ndarray, " n"], index: Int[np.ndarray, " n"]) -> BinSums:
+    """Counts and sums over the bins, empty ones included."""
+    return BinSums(
+        np.bincount(index),
+        np.bincount(index, weights=confidence),
+        np.bincount(index, weights=correct),
+    )
+
+
+def _single_edges(bins: int) -> Float[np.ndarray, " edges"]:
+    """float32 edges as torch makes them: steps up from 0 in the first half, down from 1 in the second."""
+    step = np.float32(1.0) / np.float32(bins)
+    up = np.arange(bins + 1, dtype=np.float32) * step
+    down = np.float32(1.0) - np.arange(bins, -1, -1, dtype=np.float32) * step
+    return np.where(np.arange(bins + 1) < (bins + 1) // 2, up, down)

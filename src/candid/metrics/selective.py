@@ -1,0 +1,55 @@
+"""What abstaining buys: the error among the answers kept, as the least confident ones are withheld."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from candid.metrics.top import check_top
+from candid.types import Correct, Scores
+
+__all__ = ["RiskCoverage", "aurc", "risk_coverage"]
+
+
+class RiskCoverage(NamedTuple):
+    """One point a distinct confidence, from the surest on: answering at or above `confidence` covers `coverage` of the rows
+    and errs on `risk` of those."""
+
+    coverage: Float[np.ndarray, " points"]
+    risk: Float[np.ndarray, " points"]
+    confidence: Float[np.ndarray, " points"]
+
+
+def risk_coverage(confidence: Scores, correct: Correct) -> RiskCoverage:
+    """Selective risk against coverage; equal confidences are accepted together.
+
+    >>> curve = risk_coverage(np.array([0.9, 0.8, 0.8, 0.1]), np.array([True, True, False, False]))
+    >>> curve.coverage.tolist(), curve.risk.round(3).tolist()
+    ([0.25, 0.75, 1.0], [0.0, 0.333, 0.5])
+    """
+    values, taken, wrong = _ties(confidence, correct)
+    kept = np.cumsum(taken)
+    return RiskCoverage(kept / kept[-1], np.cumsum(wrong) / kept, values)
+
+
+def aurc(confidence: Scores, correct: Correct) -> float:
+    """Area under risk-coverage: the mean of the n selective risks, in [0, 1], lower is better. Geifman & El-Yaniv 2017.
+
+    Within equal confidences the order is not the model's, so the mean over all their orders is taken.
+
+    >>> round(aurc(np.array([0.9, 0.8, 0.7, 0.1]), np.array([True, True, False, False])), 6)
+    0.208333
+    """
+    _, taken, wrong = _ties(confidence, correct)
+    before = np.repeat(np.cumsum(wrong) - wrong, taken)
+    start = np.repeat(np.cumsum(taken) - taken, taken)
+    place = np.arange(1, len(start) + 1)
+    risks = (before + (place - start) * np.repeat(wrong / taken, taken)) / place
+    return float(risks.mean())
+
+
+def _ties(confidence: Scores, correct: Correct) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distinct confidences from the highest on, the rows at each, and how many of those are wrong."""
+    top = check_top(confidence, correct)
+    values, index = np.unique(-top.confidence, return_inverse=True)
+    return -values, np.bincount(index), np.bincount(index, weights=~top.correct)

@@ -1,0 +1,110 @@
+"""`TwoTowers`: the Encoder that every adapter fills in. An image tower, a text tower, and what turns cosines to logits."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from candid.errors import InputError
+from candid.models.device import Placement
+from candid.types import Activation, Image, Vectors
+
+__all__ = ["Pixels", "TwoTowers"]
+
+IMAGES_AT_ONCE = 64
+TEXTS_AT_ONCE = 256
+
+Tensor = torch.Tensor
+
+
+@runtime_checkable
+class Pixels(Protocol):
+    """How an adapter prepares one image: any Image in, a square of 8-bit pixels out."""
+
+    size: int
+
+    @property
+    def digest(self) -> str: ...
+
+    def __call__(self, image: Image) -> UInt8[np.ndarray, "3 size size"]: ...
+
+
+@dataclass(eq=False)
+class TwoTowers:
+    """A vision-language model, ready to encode. Fill it and leave it: nothing here changes after it is made.
+
+    `image_tower` takes 8-bit pixels on the device, `text_tower` takes strings; both return raw rows with gradients
+    where torch is asked for them. `module` and `tokenizer` are the framework's own, for methods that go inside.
+    """
+
+    id: str
+    revision: str
+    pixels: Pixels
+    dim: int
+    scale: float
+    bias: float
+    activation: Activation
+    placement: Placement
+    image_tower: Callable[[Tensor], Tensor]
+    text_tower: Callable[[list[str]], Tensor]
+    module: Any
+    tokenizer: Any
+
+    def __post_init__(self) -> None:
+        self.preprocessing: str = self.pixels.digest
+        self.size: int = self.pixels.size
+        if not (np.isfinite([self.scale, self.bias]).all() and self.scale > 0):
+            raise InputError(f"{self.id} has logit scale {self.scale} and bias {self.bias}; its weights are damaged")
+
+    @property
+    def device(self) -> str:
+        """Where it runs: "cpu", "cuda", "cuda:1", "mps"."""
+        return str(self.placement.device)
+
+    def prepare(self, image: Image) -> UInt8[np.ndarray, "3 size size"]:
+        """Resized and cropped pixels, still 8 bits. Thread-safe; touches no accelerator."""
+        return self.pixels(image)
+
+    @torch.inference_mode()
+    def encode_prepared(self, pixels: UInt8[np.ndarray, "n 3 size size"]) -> Vectors:
+        """Unit float32 rows of prepared images, in one batch."""
+        if len(pixels) == 0:
+            return np.empty((0, self.dim), np.float32)
+        batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.placement.device)
+        with self._autocast():
+            return self._unit(self.image_tower(batch), "images")
+
+    def encode_images(self, images: Sequence[Image]) -> Vectors:
+        """Unit float32 rows of RGB images of any size."""
+        rows = [np.empty((0, self.dim), np.float32)]
+        for start in range(0, len(images), IMAGES_AT_ONCE):
+            rows.append(self.encode_prepared(np.stack([self.prepare(i) for i in images[start : start + IMAGES_AT_ONCE]])))
+        return np.concatenate(rows)
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Unit float32 rows of texts, each one cut at the model's context length with its end token kept."""
+        if isinstance(texts, str):
+            raise InputError(f"expected a sequence of texts, got one string {texts!r}; put it in a list")
+        rows = [np.empty((0, self.dim), np.float32)]
+        with self._autocast():
+            for start in range(0, len(texts), TEXTS_AT_ONCE):
+                rows.append(self._unit(self.text_tower(list(texts[start : start + TEXTS_AT_ONCE])), "texts"))
+        return np.concatenate(rows)
+
+    def _autocast(self) -> torch.autocast:
+        dtype = self.placement.autocast
+        return torch.autocast(self.placement.device.type, dtype=dtype or torch.float32, enabled=dtype is not None)
+
+    def _unit(self, rows: Float[Tensor, "n d"], what: str) -> Vectors:
+        rows = rows.float()  # the norm of a half-precision row would lose the digits the logit scale multiplies
+        unit: np.ndarray = (rows / rows.norm(dim=-1, keepdim=True)).cpu().numpy()
+        if not np.isfinite(unit).all():
+            raise InputError(
+                f"{self.id} gave vectors that are not finite for {what}; "
+                "load it with dtype float32, or fetch its weights again if they may be damaged"
+            )
+        return unit

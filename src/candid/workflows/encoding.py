@@ -1,0 +1,197 @@
+"""Images -> features, once: threads decode ahead, the model runs batch after batch, finished runs are kept on disk."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import UInt8
+
+from candid.errors import InputError, UnreadableImage
+from candid.files import digest
+from candid.types import Encoder, Features, ImageSet, Skipped, Vectors
+from candid.workflows.feature_cache import Encoded, FeatureCache, cache_folder
+from candid.workflows.runs import Run, runs
+
+__all__ = ["encode"]
+
+AHEAD = 3  # batches decoded while one is in the model
+HASHED_AHEAD = 256  # images
+Prepared = UInt8[np.ndarray, "3 size size"] | str  # pixels, or why there are none
+Item = TypeVar("Item")
+
+
+def encode(
+    model: Encoder,
+    images: ImageSet,
+    *,
+    cache: bool | Path = True,
+    batch_size: int = 64,
+    workers: int | None = None,
+    strict: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Features:
+    """Unit vectors of every readable image in the set's order; the others are listed in `skipped`.
+
+    `cache` is True for the default folder, False for none, or a folder. Vectors are found there by the bytes of the
+    images and by model, revision, preprocessing and precision, so renamed files are not encoded again, and a run that
+    was killed goes on after its last finished run of images with bit-identical results. `workers` decode (one a core
+    by default). `strict` raises `UnreadableImage` for the first file that cannot be used. `progress` is called with
+    the number of images done and their total.
+    """
+    if batch_size < 1 or (workers is not None and workers < 1):
+        raise InputError(f"batch_size and workers must be 1 or more, got {batch_size} and {workers}")
+    if strict and images.skipped:
+        raise UnreadableImage(images.skipped[0].id, images.skipped[0].reason)
+    pool = ThreadPoolExecutor(workers or _cores(), thread_name_prefix="candid-decode")
+    work = _Work(model, images, pool, _store(cache, model), batch_size)
+    try:
+        return _collected(work, strict, progress or _silent)
+    finally:
+        pool.shutdown(cancel_futures=True)  # also when interrupted: finished runs stay, queued decoding does not
+
+
+@dataclass(frozen=True)
+class _Work:
+    model: Encoder
+    images: ImageSet
+    pool: ThreadPoolExecutor
+    store: FeatureCache | None
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One batch being decoded, `last` of its run or not; or a whole run that the cache knew."""
+
+    run: Run
+    pending: Sequence["Future[Prepared]"] = ()
+    known: Encoded | None = None
+    last: bool = False
+
+
+def _collected(work: _Work, strict: bool, progress: Callable[[int, int], None]) -> Features:
+    images, rows, vectors = work.images, [], [np.zeros((0, work.model.dim), np.float32)]
+    lost: dict[int, str] = {}
+    done = _Counter(progress, len(images))
+    for run, encoded in _in_order(work, lost, done):
+        lost |= {run.rows[place]: reason for place, reason in encoded.unreadable.items()}
+        if strict and lost:
+            raise UnreadableImage(images.ids[min(lost)], lost[min(lost)])
+        rows += [row for place, row in enumerate(run.rows) if place not in encoded.unreadable]
+        vectors.append(encoded.vectors)
+    return Features(
+        vectors=np.concatenate(vectors),
+        ids=tuple(images.ids[row] for row in rows),
+        encoder=f"{work.model.id}@{work.model.revision}/{work.model.preprocessing}",
+        labels=None if images.labels is None else images.labels[rows],
+        groups=None if images.groups is None else images.groups[rows],
+        classes=images.classes,
+        group_names=images.group_names,
+        skipped=(*images.skipped, *(Skipped(images.ids[row], lost[row]) for row in sorted(lost))),
+    )
+
+
+def _in_order(work: _Work, lost: dict[int, str], done: "_Counter") -> Iterator[tuple[Run, Encoded]]:
+    """Every run with its vectors, from the cache or from the model; new ones are cached before they are yielded."""
+    vectors: list[Vectors] = []
+    reasons: list[str | None] = []
+    for step in _buffered(_steps(work, lost, done), AHEAD):
+        if step.known is not None:
+            done(len(step.run.rows))
+            yield step.run, step.known
+            continue
+        prepared = [future.result() for future in step.pending]
+        reasons += [pixels if isinstance(pixels, str) else None for pixels in prepared]
+        vectors += _forward(work.model, [pixels for pixels in prepared if not isinstance(pixels, str)])
+        done(len(prepared))
+        if step.last:
+            unreadable = {place: reason for place, reason in enumerate(reasons) if reason is not None}
+            encoded = Encoded(np.concatenate([np.zeros((0, work.model.dim), np.float32), *vectors]), unreadable)
+            if work.store is not None:
+                work.store.put(step.run, encoded)
+            yield step.run, encoded
+            vectors, reasons = [], []
+
+
+def _steps(work: _Work, lost: dict[int, str], done: "_Counter") -> Iterator[_Step]:
+    for run in runs(_digests(work, lost, done), batch_size=work.batch_size):
+        known = work.store.get(run) if work.store is not None else None
+        if known is not None:
+            yield _Step(run, known=known)
+            continue
+        if work.store is not None:
+            work.store.prepare()
+        for start in range(0, len(run.rows), work.batch_size):
+            batch = run.rows[start : start + work.batch_size]
+            pending = [work.pool.submit(_prepared, work.model, work.images, row) for row in batch]
+            yield _Step(run, pending=pending, last=start + work.batch_size >= len(run.rows))
+
+
+def _digests(work: _Work, lost: dict[int, str], done: "_Counter") -> Iterator[tuple[int, str]]:
+    """Row and content hash of every image whose bytes can be read; the others go to `lost`."""
+    asked = ((row, work.pool.submit(_digest, work.images, row)) for row in range(len(work.images)))
+    for row, future in _buffered(asked, HASHED_AHEAD):
+        try:
+            yield row, future.result()
+        except UnreadableImage as error:
+            lost[row] = error.reason
+            done(1)
+
+
+def _digest(images: ImageSet, row: int) -> str:
+    return digest(images.raw(row))
+
+
+def _prepared(model: Encoder, images: ImageSet, row: int) -> Prepared:
+    try:
+        return model.prepare(images.read(row))
+    except UnreadableImage as error:
+        return error.reason
+
+
+def _forward(model: Encoder, pixels: Sequence[UInt8[np.ndarray, "3 size size"]]) -> list[Vectors]:
+    if not pixels:
+        return []
+    vectors = model.encode_prepared(np.stack(pixels))
+    if not np.isfinite(vectors).all():
+        raise InputError(f"{model.id} gave vectors that are not finite; load it with dtype='float32'")
+    return [vectors]
+
+
+def _buffered(items: Iterable[Item], depth: int) -> Iterator[Item]:
+    """The same items, each one made `depth` items before it is handed out."""
+    waiting: deque[Item] = deque()
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > depth:
+            yield waiting.popleft()
+    yield from waiting
+
+
+class _Counter:
+    def __init__(self, progress: Callable[[int, int], None], total: int) -> None:
+        self.progress, self.total, self.done = progress, total, 0
+        progress(0, total)
+
+    def __call__(self, count: int) -> None:
+        self.done += count
+        self.progress(self.done, self.total)
+
+
+def _store(cache: bool | Path, model: Encoder) -> FeatureCache | None:
+    if cache is False:
+        return None
+    return FeatureCache(cache_folder() if cache is True else cache, model)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _silent(done: int, total: int) -> None:
+    pass

@@ -1,0 +1,273 @@
+"""The audit from image files to a saved report, and the predictor it leaves behind."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from colour_model import COLOURS, ColourModel, colour_folder, grey_folder
+from PIL import Image
+
+from candid import data, detect, workflows
+from candid.arrays import softmax
+from candid.errors import InputError
+from candid.report import Report
+from candid.types import Features, ImageSet
+from candid.workflows import Predictor, audit
+
+TEMPLATES = ("a photo of something {}.", "{}", "the colour {}.")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("pictures")
+    known = colour_folder(root / "known", each=60)
+    (known / "red" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 40)
+    return {
+        "known": known,
+        "shift": colour_folder(root / "shift", each=20, noise=90.0, seed=1),
+        "other": colour_folder(root / "other", each=30, seed=2, noise=150.0, names=("red", "yellow")),
+        "ood": grey_folder(root / "ood", count=30),
+    }
+
+
+@pytest.fixture(scope="module")
+def report(folders) -> Report:
+    return audit(
+        ColourModel(),
+        data.read(folders["known"]),
+        templates=TEMPLATES,
+        ood={"grey": data.read(folders["ood"])},
+        shift={"noisy": data.read(folders["shift"])},
+        transfer={"two colours": data.read(folders["other"])},
+        cache=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def predictor(report) -> Predictor:
+    made = report.made["predictor"]
+    assert isinstance(made, Predictor)
+    return made
+
+
+# the report
+
+
+def test_the_audit_answers_every_question_from_image_files(report):
+    found = {section.id for section in report.content.sections}
+    assert found == {
+        "accuracy",
+        "calibration",
+        "labels",
+        "transfer",
+        "shift",
+        "unknown",
+        "wording",
+        "abstaining",
+        "mistakes",
+    }
+    assert report.content.verdict.headline.startswith("It is right on")
+    assert [question for question in report.content.cannot_say if "group" not in question] == []
+
+
+def test_broken_files_are_listed_and_counted(report):
+    known = report.content.inputs[0]
+    assert known.n == 240
+    assert [file.id for file in known.skipped] == ["red/broken.png"]
+    unreadable = next(row for row in report.content.rows if row.metric == "unreadable")
+    assert (round(unreadable.value * unreadable.n), unreadable.n) == (1, 241 + 80 + 60 + 30)
+    assert any("1 of 411 files" in reason.text for reason in report.content.verdict.reasons)
+
+
+def test_strict_refuses_broken_files(folders):
+    with pytest.raises(InputError, match=r"broken\.png"):
+        audit(ColourModel(), data.read(folders["known"]), templates=TEMPLATES, cache=False, strict=True)
+
+
+def test_the_most_confidently_wrong_image_is_shown_first(report, folders, predictor):
+    known = data.read(folders["known"])
+    features = workflows.encode(ColourModel(), known, cache=False)
+    said = predictor.decide(features)
+    wrong = said.labels != features.labels
+    worst = np.flatnonzero(wrong)[np.argmax(said.confidence[wrong])]
+    figure = next(section for section in report.content.sections if section.id == "mistakes").figures[0]
+    assert figure.items[0].alt == features.ids[worst]
+    truth, answer = known.classes[features.labels[worst]], known.classes[said.labels[worst]]
+    assert f"is {truth}, said {answer}" in figure.items[0].text
+    assert len(figure.items) == min(12, wrong.sum())
+    shown = [float(item.text.split(" at ")[1].rstrip("%")) for item in figure.items]
+    assert shown == sorted(shown, reverse=True)
+
+
+def test_saving_writes_the_page_the_data_and_the_predictor(report, tmp_path):
+    report.save(tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"index.html", "report.json", "predictor"}
+    assert Report.load(tmp_path / "out").content == report.content
+    with pytest.raises(InputError, match="already holds files"):
+        report.save(tmp_path / "out")
+
+
+def test_the_config_repeats_the_run(report, folders):
+    config = report.content.config
+    sets = {
+        role: {name: data.read(Path(path)) for name, path in config[role].items()}
+        for role in ("ood", "shift", "transfer")
+    }
+    again = audit(
+        ColourModel(),
+        data.read(Path(config["known"])),
+        classes=config["classes"],
+        templates=config["templates"],
+        labels=config["labels"],
+        seed=config["seed"],
+        keep=config["keep"],
+        detector=config["detector"],
+        batch_size=config["batch_size"],
+        strict=config["strict"],
+        cache=False,
+        **sets,
+    )
+    assert again.content.rows == report.content.rows
+    assert again.content.config == config
+
+
+def test_the_input_hash_follows_content_not_names(folders, tmp_path):
+    def hash_of(images: ImageSet) -> str:
+        found = audit(ColourModel(), images, classes=list(COLOURS), templates=TEMPLATES[:1], cache=False)
+        return found.content.inputs[0].digest
+
+    first = colour_folder(tmp_path / "first", each=6)
+    second = colour_folder(tmp_path / "second", each=6)
+    assert hash_of(data.read(first)) == hash_of(data.read(second))
+    pixels = np.asarray(Image.open(second / "red" / "0.png")).copy()
+    pixels[0, 0] ^= 1
+    Image.fromarray(pixels).save(second / "red" / "0.png")
+    assert hash_of(data.read(first)) != hash_of(data.read(second))
+
+
+def test_unlabelled_images_need_class_names(folders):
+    flat = data.read(folders["ood"])
+    with pytest.raises(InputError, match="expected class names"):
+        audit(ColourModel(), flat, cache=False)
+    found = audit(ColourModel(), flat, classes=list(COLOURS), templates=TEMPLATES, cache=False)
+    assert found.content.verdict.level in ("unknown", "bad")
+    assert found.made["predictor"].temperature is None
+
+
+def test_a_set_without_one_readable_image_is_refused(tmp_path):
+    folder = tmp_path / "broken" / "red"
+    folder.mkdir(parents=True)
+    (folder / "0.png").write_bytes(b"no picture")
+    with pytest.raises(InputError):
+        audit(ColourModel(), data.read(tmp_path / "broken"), classes=["red", "blue"], cache=False)
+
+
+def test_progress_names_the_set(folders):
+    told = []
+    audit(
+        ColourModel(),
+        data.read(folders["known"]),
+        templates=TEMPLATES,
+        ood={"grey": data.read(folders["ood"])},
+        cache=False,
+        progress=lambda name, done, total: told.append((name, done, total)),
+    )
+    assert {name for name, _, _ in told} == {"known", "grey"}
+    assert ("grey", 30, 30) in told
+
+
+# the predictor
+
+
+def test_a_saved_predictor_predicts_the_same(predictor, folders, tmp_path):
+    predictor.save(tmp_path / "predictor")
+    loaded = Predictor.load(tmp_path / "predictor", model=ColourModel())
+    assert loaded == replace(predictor, head=loaded.head)
+    assert (loaded.head.weights == predictor.head.weights).all()
+    images = data.read(folders["shift"])
+    first, second = predictor(images), loaded(images)
+    for name in ("labels", "confidence", "scores", "accepted"):
+        assert (getattr(first, name) == getattr(second, name)).all()
+
+
+def test_the_confidence_is_the_softmax_at_the_temperature_and_the_score_that_of_the_detector(predictor, folders):
+    features = workflows.encode(ColourModel(), data.read(folders["ood"]), cache=False)
+    said = predictor.decide(features)
+    probs = softmax(predictor.head(features.vectors), temperature=predictor.temperature.value)
+    scores = detect.mcm(features.vectors @ predictor.head.weights.T)
+    assert said.confidence == pytest.approx(probs.max(axis=1), abs=1e-12)
+    assert (said.labels == probs.argmax(axis=1)).all()
+    assert said.scores == pytest.approx(scores, abs=1e-6)  # float32 rows
+    assert (said.accepted == (said.scores <= predictor.threshold)).all()
+
+
+def test_a_score_at_the_threshold_is_accepted(predictor, folders):
+    features = workflows.encode(ColourModel(), data.read(folders["ood"]), cache=False)
+    scores = predictor.decide(features).scores
+    at = replace(predictor, threshold=float(np.sort(scores)[9]))
+    assert at.decide(features).accepted.sum() == 10
+
+
+def test_a_minimum_confidence_is_a_second_reason_to_abstain(predictor, folders):
+    features = workflows.encode(ColourModel(), data.read(folders["shift"]), cache=False)
+    plain, careful = predictor.decide(features), replace(predictor, minimum_confidence=0.7).decide(features)
+    assert (careful.accepted == (plain.accepted & (plain.confidence >= 0.7))).all()
+    assert careful.accepted.sum() < plain.accepted.sum()
+
+
+def test_files_sets_and_arrays_get_the_same_answer(predictor, folders):
+    paths = sorted((folders["shift"] / "blue").iterdir())[:5]
+    arrays = [np.asarray(Image.open(path)) for path in paths]
+    from_files, from_arrays = predictor(paths), predictor(arrays)
+    from_set = predictor(data.read([str(path) for path in paths]))
+    assert (from_files.scores == from_arrays.scores).all()
+    assert (from_files.scores == from_set.scores).all()
+    assert from_arrays.ids == ("0", "1", "2", "3", "4")
+
+
+def test_an_unreadable_file_is_listed_and_the_others_are_answered(predictor, folders):
+    paths = [folders["known"] / "red" / "0.png", folders["known"] / "red" / "broken.png"]
+    said = predictor(paths)
+    assert len(said.labels) == 1
+    assert [Path(file.id).name for file in said.skipped] == ["broken.png"]
+
+
+def test_no_images_are_refused(predictor):
+    with pytest.raises(InputError, match="at least one image"):
+        predictor([])
+
+
+def test_no_rows_give_no_predictions(predictor):
+    none = Features(np.empty((0, 4), dtype=np.float32), (), "colour")
+    assert len(predictor.decide(none).labels) == 0
+
+
+@pytest.mark.parametrize("change", [{"revision": "2"}, {"preprocessing": "mean-9"}])
+def test_another_revision_of_the_model_is_refused(predictor, tmp_path, change):
+    predictor.save(tmp_path / "predictor")
+    with pytest.raises(InputError, match="was fitted for colour at revision 1"):
+        Predictor.load(tmp_path / "predictor", model=replace(ColourModel(), **change))
+
+
+def test_a_predictor_read_without_its_model_says_so(predictor, tmp_path, folders):
+    predictor.save(tmp_path / "predictor")
+    with pytest.raises(InputError, match="holds no model"):
+        Predictor.read(tmp_path / "predictor")(data.read(folders["ood"]))
+
+
+def test_damaged_predictors_are_refused(predictor, tmp_path):
+    folder = predictor.save(tmp_path / "predictor")
+    path = folder / "predictor.json"
+    whole = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in whole.items() if key != "threshold"}))
+    with pytest.raises(InputError, match="threshold"):
+        Predictor.read(folder)
+    path.write_text(json.dumps({**whole, "version": 99}))
+    with pytest.raises(InputError, match="upgrade candid"):
+        Predictor.read(folder)
+    path.write_text(json.dumps(whole))
+    (folder / "head.safetensors").write_bytes(b"\x00" * 20)
+    with pytest.raises(InputError, match="not a whole predictor"):
+        Predictor.read(folder)
