@@ -18,7 +18,10 @@ from PIL import Image, ImageEnhance, ImageFilter
 from recipes.tiny.images import table, unseen_grocery
 
 SEED = 0
-GROCERY = {"source": "Grocery Store dataset (Klasson, Zhang, Kjellstroem 2019), github marcusklasson/GroceryStoreDataset", "licence": "MIT"}
+GROCERY = {
+    "source": "Grocery Store dataset (Klasson, Zhang, Kjellstroem 2019), github marcusklasson/GroceryStoreDataset",
+    "licence": "MIT",
+}
 FASHION = {"source": "Fashion-MNIST (Xiao, Rasul, Vollgraf 2017), Zalando", "licence": "MIT"}
 CELLS = {"source": "BBBC038v1, Data Science Bowl 2018 (Caicedo et al. 2019)", "licence": "CC0-1.0"}
 
@@ -76,7 +79,9 @@ def main() -> None:
     known = [i for i, s in enumerate(rows["split"]) if s == "test" and rows["coarse_name"][i] not in unseen]
     labels = {"label": [rows["coarse_name"][i] for i in known], "group": [shelf(rows["coarse"][i]) for i in known]}
     write(args.out / "known.parquet", [rows["image"][i] for i in known], GROCERY, **labels)
-    write(args.out / "shift-bad-camera.parquet", [bad_camera(rows["image"][i], random) for i in known], GROCERY, **labels)
+    write(
+        args.out / "shift-bad-camera.parquet", [bad_camera(rows["image"][i], random) for i in known], GROCERY, **labels
+    )
 
     new = [i for i, name in enumerate(rows["coarse_name"]) if name in unseen]
     new = sorted(random.choice(new, 250, replace=False).tolist())

@@ -9,7 +9,8 @@ import torch
 
 from candid.models.framework import quiet, transformers
 
-WORDS = "a photo of the cat dog boat plane tree bird in red blue big small origami video game art . , ! ?".split()
+SENTENCE = "a photo of the cat dog boat plane tree bird in red blue big small origami video game art . , ! ?"
+WORDS = SENTENCE.split()
 SIZE = 32  # pixels a side of the images
 CONTEXT = 16  # tokens
 PIECES = 50  # of the sentencepiece vocabulary
@@ -83,7 +84,7 @@ def siglip_tokenizer(folder: Path):
     folder.mkdir(parents=True, exist_ok=True)
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([" ".join(WORDS), "abcdefghijklmnopqrstuvwxyz", *WORDS]),
+        sentence_iterator=iter([SENTENCE, "abcdefghijklmnopqrstuvwxyz", *WORDS]),
         model_writer=model,
         vocab_size=PIECES,
         unk_id=2,
@@ -107,7 +108,12 @@ def gemma_tokenizer(kind: str):
     merges = [("\u2581", "a"), ("c", "a"), ("ca", "t"), ("d", "o"), ("do", "g")]
     for left, right in merges:
         vocab[left + right] = len(vocab)
-    settings = {"add_bos_token": False, "add_eos_token": True, "padding_side": "right", "model_input_names": ["input_ids"]}
+    settings = {
+        "add_bos_token": False,
+        "add_eos_token": True,
+        "padding_side": "right",
+        "model_input_names": ["input_ids"],
+    }
     with quiet():
         return getattr(transformers(), kind)(vocab=vocab, merges=merges, model_max_length=CONTEXT, **settings)
 

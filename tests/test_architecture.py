@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "cli": GROUND | {"workflows", "report", "data", "models"},
     "web": GROUND | {"workflows", "report", "data", "models"},
     "__init__": set(),
+    "__main__": {"cli"},
 }
 TORCH_ROOMS = {"models", "tune", "segment"}
 FILES = sorted(SOURCE.rglob("*.py"))

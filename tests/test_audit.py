@@ -1,6 +1,7 @@
 """The audit's arithmetic on made-up features whose truth is known."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +12,15 @@ from candid.errors import InputError
 from candid.report.content import Row, Section
 from candid.types import Features, Head
 from candid.workflows import ranked, resampled
-from candid.workflows.audit_calibration import fit_temperature, null_ece
+from candid.workflows.audit_abstaining import own_probability
+from candid.workflows.audit_calibration import calibration, fit_temperature, null_ece
+from candid.workflows.audit_detection import detection
 from candid.workflows.audit_labels import ece_at, sizes
+from candid.workflows.audit_shift import shift
 from candid.workflows.evidence import Evidence, LabelledSet, align
 from candid.workflows.findings import Findings, audit_features
 from candid.workflows.judged import judge
-from candid.workflows.part import NUMBERS
+from candid.workflows.part import NUMBERS, Part
 from candid.workflows.ranked import ranking
 from candid.workflows.split import stratified_order
 from candid.workflows.verdict import verdict
@@ -87,7 +91,7 @@ def findings(evidence: Evidence) -> Findings:
     return audit_features(evidence)
 
 
-def at(findings: Findings, metric: str, where: str) -> Row:
+def at(findings: Findings | Part, metric: str, where: str) -> Row:
     found = [row for row in findings.rows if (row.metric, row.slice) == (metric, where)]
     assert len(found) == 1, (metric, where, [row.slice for row in findings.rows if row.metric == metric])
     return found[0]
@@ -375,8 +379,8 @@ def test_shifted_classes_are_matched_by_name_not_by_place():
     evidence = make_evidence(600)
     found = evidence.shift["dim"]
     turned = replace(found, classes=found.classes[::-1], labels=7 - found.labels)
-    direct, matched = audit_features(evidence), audit_features(replace(evidence, shift={"dim": turned}))
-    assert at(direct, "accuracy", "shift: dim") == at(matched, "accuracy", "shift: dim")
+    fitted = fit_temperature(evidence.logits, evidence.truth)
+    assert shift(replace(evidence, shift={"dim": turned}), fitted).rows == shift(evidence, fitted).rows
     with pytest.raises(InputError, match=r"set dim holds the class 'dog', which is none of the 8 known classes"):
         align(replace(found, classes=("dog", *CLASSES[1:])), CLASSES, name="dim")
 
@@ -404,10 +408,10 @@ def test_the_threshold_keeps_95_of_100_of_the_rows_it_is_from_and_is_judged_on_o
 
 
 def test_labels_of_unknown_sets_are_ignored():
-    evidence = make_evidence(600)
+    evidence = make_evidence(300)
     found = evidence.ood["noise"]
     labelled = replace(found, labels=np.full(len(found), 99), classes=("cell",) * 100)
-    assert audit_features(evidence).rows == audit_features(replace(evidence, ood={"noise": labelled})).rows
+    assert detection(evidence)[0].rows == detection(replace(evidence, ood={"noise": labelled}))[0].rows
 
 
 def test_a_detector_that_separates_is_read_as_one():
@@ -439,13 +443,14 @@ def test_answering_less_is_more_right(findings):
 def test_a_sigmoid_model_is_stated_as_what_it_is():
     evidence = make_evidence(400)
     head = replace(evidence.head, bias=-15.0, activation="sigmoid")
-    found = audit_features(replace(evidence, head=head, templates={}))
-    answer = section(found, "sigmoid").answer
-    assert "our normalisation" in answer
+    sigmoid = replace(evidence, head=head)
+    found = own_probability(sigmoid)
+    assert "our normalisation" in found.sections[0].answer
+    assert own_probability(evidence) == Part()
     top = 1 / (1 + np.exp(-evidence.head(evidence.known.vectors).max(axis=1).astype(float) + 15.0))
     assert at(found, "own_probability", "all").value == pytest.approx(top.mean(), rel=1e-5)
-    assert at(found, "ece", "raw").value == pytest.approx(
-        at(audit_features(evidence), "ece", "raw").value, abs=1e-5
+    assert at(calibration(sigmoid)[0], "ece", "raw").value == pytest.approx(
+        at(calibration(evidence)[0], "ece", "raw").value, abs=1e-5
     )  # the bias cancels in the softmax
 
 
@@ -516,3 +521,18 @@ def test_every_row_carries_n_an_interval_and_plain_words(findings):
 
 def test_the_same_evidence_gives_the_same_findings(evidence, findings):
     assert audit_features(evidence) == findings
+
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the image pack beside the repository")
+def test_a_real_network_is_found_over_confident_by_the_published_amount():
+    with np.load(SHARED / "real_probs.npz") as pack:
+        logits, labels = pack["cifar10_wrn16_4_logp"].astype(np.float32), pack["cifar10_wrn16_4_label"].astype(np.int64)
+    head = Head(np.eye(10, dtype=np.float32), tuple("0123456789"))
+    known = Features(logits, tuple(map(str, range(len(logits)))), "wide resnet", labels)
+    rows, fitted = calibration(Evidence(head=head, known=known))
+    assert fitted.value == pytest.approx(2.06, abs=0.1)  # all rows give 2.06, ECE 0.055 before and 0.007 after
+    assert at(rows, "ece", "raw").value == pytest.approx(0.055, abs=0.006)
+    assert at(rows, "ece", "calibrated").value <= 0.012

@@ -61,7 +61,10 @@ BROKEN = {
         "lack 1 tensors its config asks for, visual_projection.weight",
     ),
     "the scale missing": (lambda f: weights(f, lambda t: t.pop("logit_scale")), "lack 1 tensors .* logit_scale"),
-    "more layers than weights": (lambda f: edit(f / "config.json", vision_config__num_hidden_layers=3), "lack 16 tensors"),
+    "more layers than weights": (
+        lambda f: edit(f / "config.json", vision_config__num_hidden_layers=3),
+        "lack 16 tensors",
+    ),
     "fewer layers than weights": (lambda f: edit(f / "config.json", vision_config__num_hidden_layers=1), "do not fit"),
     "another width": (lambda f: edit(f / "config.json", projection_dim=25), "cannot read the weights|do not fit"),
     "scale not a number": (
@@ -75,7 +78,10 @@ BROKEN = {
         lambda f: edit(f / "preprocessor_config.json", crop_size=48, size={"shortest_edge": 48}),
         "prepares images of 48 px for a model of 32 px",
     ),
-    "another type": (lambda f: edit(f / "config.json", model_type="resnet"), "'resnet', which has no adapter .* siglip"),
+    "another type": (
+        lambda f: edit(f / "config.json", model_type="resnet"),
+        "'resnet', which has no adapter .* siglip",
+    ),
     "no type": (lambda f: edit(f / "config.json", model_type=None), "type None, which has no adapter"),
 }
 
@@ -92,7 +98,7 @@ def test_a_broken_folder_is_one_clear_line(case, folder):
 def test_a_siglip_without_its_bias_is_refused(tmp_path):
     siglip_checkpoint(tmp_path)
     weights(tmp_path, lambda tensors: tensors.pop("logit_bias"))
-    with pytest.raises(InputError, match="lack 1 tensors .* logit_bias"):
+    with pytest.raises(InputError, match=r"lack 1 tensors .* logit_bias"):
         models.load(str(tmp_path))
 
 

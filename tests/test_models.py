@@ -28,7 +28,12 @@ KINDS = {
     "siglip2": (siglip2_checkpoint, "SiglipModel", "SiglipImageProcessorPil", {"padding": "max_length"}),
     "naflex": (naflex_checkpoint, "Siglip2Model", "Siglip2ImageProcessorPil", {"padding": "max_length"}),
 }
-TEXTS = ["a photo of a cat.", "dog", "the big red boat in a small video game, a photo of a plane and of a bird", "a cat"]
+TEXTS = [
+    "a photo of a cat.",
+    "dog",
+    "the big red boat in a small video game, a photo of a plane and of a bird",
+    "a cat",
+]
 
 
 @pytest.fixture(scope="module")

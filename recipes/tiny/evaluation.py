@@ -39,12 +39,18 @@ def held_out(data: Path) -> dict[str, tuple[list[np.ndarray], list[str]]]:
     tests = {}
     rows = table(data, "cifar10_test_png")
     classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-    tests["CIFAR-10 test (trained classes)"] = ([decode(b, 32) for b in rows["image"]], [classes[i] for i in rows["label"]])
+    tests["CIFAR-10 test (trained classes)"] = (
+        [decode(b, 32) for b in rows["image"]],
+        [classes[i] for i in rows["label"]],
+    )
 
     rows, unseen = table(data, "tiny_imagenet_200"), unseen_tiny(data)
     seen = [i for i, (n, s) in enumerate(zip(rows["name"], rows["split"])) if s == "val" and n not in unseen]
     new = [i for i, n in enumerate(rows["name"]) if n in unseen]
-    for title, keep in (("Tiny-ImageNet val (180 trained classes)", seen), ("Tiny-ImageNet, 20 classes never trained", new)):
+    for title, keep in (
+        ("Tiny-ImageNet val (180 trained classes)", seen),
+        ("Tiny-ImageNet, 20 classes never trained", new),
+    ):
         tests[title] = ([decode(rows["image"][i], 64) for i in keep], [spoken(rows["name"][i]) for i in keep])
 
     rows, unseen = table(data, "grocery"), unseen_grocery(data)
@@ -55,8 +61,15 @@ def held_out(data: Path) -> dict[str, tuple[list[np.ndarray], list[str]]]:
 
     rows = table(data, "emoji")
     keep = [i for i, vendor in enumerate(rows["vendor"]) if vendor == UNSEEN_VENDOR]
-    tests["Emoji of a vendor never trained"] = ([decode(rows["image"][i], 64) for i in keep], [rows["name"][i] for i in keep])
-    for title, name, side in (("CIFAR-100 (never trained)", "cifar100_test4k", 32), ("PACS (never trained)", "pacs", 96), ("DTD textures (never trained)", "dtd10", 96)):
+    tests["Emoji of a vendor never trained"] = (
+        [decode(rows["image"][i], 64) for i in keep],
+        [rows["name"][i] for i in keep],
+    )
+    for title, name, side in (
+        ("CIFAR-100 (never trained)", "cifar100_test4k", 32),
+        ("PACS (never trained)", "pacs", 96),
+        ("DTD textures (never trained)", "dtd10", 96),
+    ):
         rows = table(data, name)
         tests[title] = ([decode(b, side) for b in rows["image"]], [spoken(n) for n in rows["name"]])
     return tests

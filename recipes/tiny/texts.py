@@ -8,7 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-LEXICAL_FILES = {"05": "animal", "06": "artifact", "08": "body", "13": "food", "17": "object", "18": "person", "20": "plant"}
+LEXICAL_FILES = {
+    "05": "animal",
+    "06": "artifact",
+    "08": "body",
+    "13": "food",
+    "17": "object",
+    "18": "person",
+    "20": "plant",
+}
 TEMPLATES = (
     "a photo of a {}.",
     "{}",

@@ -52,8 +52,7 @@ def clip(vocabulary: int) -> CLIPModel:
             "pad_token_id": vocabulary - 1,
             "projection_dim": DIM,
         },
-        vision_config=shared
-        | {"num_hidden_layers": 6, "image_size": SIDE, "patch_size": PATCH, "projection_dim": DIM},
+        vision_config=shared | {"num_hidden_layers": 6, "image_size": SIDE, "patch_size": PATCH, "projection_dim": DIM},
         projection_dim=DIM,
     )
     return CLIPModel(config)

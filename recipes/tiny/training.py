@@ -25,52 +25,39 @@ SHARES = {"cifar10": 0.44, "tiny_imagenet": 0.24, "grocery": 0.08, "grocery_fine
 
 @dataclass
 class Batch:
-    """`pixels` n 3 side side, `texts` without repeats, `target[i]` the text of image i, `concept[i]` its name's index."""
+    """`pixels` n 3 side side; `concept[i]` the row of image i in the names, or len(names) + row in the captions."""
 
     pixels: Tensor
-    texts: list[str]
-    target: Tensor
     concept: Tensor
 
 
 class Sampler:
-    """Mixed batches of augmented views with a text for each; `names` lists every concept of every pool once."""
+    """Mixed batches of augmented views. `names` lists every concept once, `captions` every whole sentence."""
 
     def __init__(self, pools: dict[str, Pool], *, size: int, seed: int) -> None:
         self.pools, self.size = pools, size
         self.random = np.random.default_rng(seed)
         self.names = sorted({name for pool in pools.values() if pool.captions is None for name in pool.names})
+        self.captions = [text for pool in pools.values() for row in pool.captions or () for text in row]
         index = {name: i for i, name in enumerate(self.names)}
-        self.concepts = {
-            source: np.array([index.get(name, -1) for name in pool.names])[pool.concept]
+        self.rows = {
+            source: np.array([index[name] for name in pool.names])[pool.concept]
             for source, pool in pools.items()
+            if pool.captions is None
         }
 
     def draw(self) -> Batch:
-        pixels, texts, target, concept = [], [], [], []
-        place: dict[str, int] = {}
+        pixels, concept = [], []
         for source, share in SHARES.items():
             pool = self.pools[source]
-            rows = self.random.integers(len(pool.pixels), size=round(share * self.size))
-            pixels.append(self.views(pool.pixels[rows], flip=source != "emoji"))
-            for row in rows:
-                if pool.captions:
-                    text = str(self.random.choice(pool.captions[pool.concept[row]]))
-                else:
-                    text = self.template(pool.names[pool.concept[row]], place)
-                if text not in place:
-                    place[text] = len(texts)
-                    texts.append(text)
-                target.append(place[text])
-                concept.append(int(self.concepts[source][row]))
-        return Batch(torch.cat(pixels), texts, torch.tensor(target), torch.tensor(concept))
-
-    def template(self, name: str, place: dict[str, int]) -> str:
-        """One wording a name a batch, so that two images of a class are never each other's negatives."""
-        key = "\0" + name
-        if key not in place:
-            place[key] = 0 if self.random.random() < 0.4 else int(self.random.integers(1, len(TEMPLATES)))
-        return TEMPLATES[place[key]].format(name)
+            drawn = self.random.integers(len(pool.pixels), size=round(share * self.size))
+            pixels.append(self.views(pool.pixels[drawn], flip=source != "emoji"))
+            if pool.captions is None:
+                concept.append(self.rows[source][drawn])
+            else:
+                each = len(pool.captions[0])
+                concept.append(len(self.names) + each * drawn + self.random.integers(each, size=len(drawn)))
+        return Batch(torch.cat(pixels), torch.from_numpy(np.concatenate(concept)))
 
     def views(self, pixels: np.ndarray, *, flip: bool) -> Tensor:
         """Random crop, aspect, flip, brightness and contrast in one resampling, then CLIP's normalisation."""
@@ -175,15 +162,39 @@ def distil_texts(
     pooled, _ = encode_text(model, *tokenised(tokens, [texts[i] for i in rows]))
     student = normalize(head(pooled).float(), dim=1)
     teacher = torch.from_numpy(vectors[rows])
-    return (1 - (student * teacher).sum(1)).mean() + 0.2 * cross_entropy(20 * student @ teacher.T, torch.arange(len(rows)))
+    return (1 - (student * teacher).sum(1)).mean() + 0.2 * cross_entropy(
+        20 * student @ teacher.T, torch.arange(len(rows))
+    )
 
 
-def contrast(images: Tensor, texts: Tensor, target: Tensor, scale: Tensor) -> Tensor:
-    """Symmetric InfoNCE where several images may share a text (Radford et al. 2021, with multi-positive rows)."""
-    logits = scale * normalize(images.float(), dim=1) @ normalize(texts.float(), dim=1).T
-    positive = torch.nn.functional.one_hot(target, logits.shape[1]).float()
-    back = (positive * logits.log_softmax(0)).sum(0) / positive.sum(0)
-    return 0.5 * (cross_entropy(logits, target) - back.mean())
+class Bank:
+    """Pooled text features, computed once: every name in every wording, and every caption."""
+
+    def __init__(self, model: CLIPModel, tokens: CLIPTokenizer, sampler: Sampler) -> None:
+        self.names = [pooled(model, tokens, [wording.format(name) for name in sampler.names]) for wording in TEMPLATES]
+        self.captions = pooled(model, tokens, sampler.captions)
+
+    def loss(self, images: Tensor, concept: Tensor, projection: nn.Linear, scale: Tensor, wording: int) -> Tensor:
+        """Cross-entropy of each image against all names in one wording and the captions of its batch."""
+        names = self.names[wording]
+        captioned = concept >= len(names)
+        texts = torch.cat([names, self.captions[concept[captioned] - len(names)]])
+        target = concept.clone()
+        target[captioned] = len(names) + torch.arange(int(captioned.sum()))
+        logits = scale * normalize(images, dim=1) @ normalize(projection(texts), dim=1).T
+        return cross_entropy(logits, target)
+
+
+@torch.no_grad()
+def pooled(model: CLIPModel, tokens: CLIPTokenizer, texts: list[str]) -> Tensor:
+    model.eval()
+    parts = [encode_text(model, *tokenised(tokens, texts[i : i + 256]))[0] for i in range(0, len(texts), 256)]
+    return torch.cat(parts).float()
+
+
+def wording_of(step: int) -> int:
+    """The plain wording every other step, the others in turn."""
+    return 0 if step % 2 else (step // 2) % len(TEMPLATES)
 
 
 def learn(loss: Tensor, optimisers: list[torch.optim.Optimizer], parameters: list[Tensor]) -> None:
@@ -207,37 +218,30 @@ def train_text(model, head, tokens, texts, vectors, *, minutes: float, folder: P
         log("text", step, progress, loss=loss)
 
 
-def train_teacher(
-    model, head, tokens, texts, vectors, teacher, sampler, *, minutes: float, folder: Path, seed: int, log: Callable
-) -> None:
-    """Stage 2: convolutional image tower and text tower, contrasted; the text tower keeps imitating."""
-    draws = Neighbours(texts, seed=seed)
+def train_teacher(model, tokens, teacher, sampler, *, minutes: float, folder: Path, seed: int, log: Callable) -> None:
+    """Stage 2: a convolutional image tower and the text projection; the text tower stays as the sentences made it."""
+    bank = Bank(model, tokens, sampler)
     scale = nn.ParameterDict({"log": nn.Parameter(torch.tensor(math.log(1 / 0.07)))})
-    parts = {
-        "text": model.text_model, "projection": model.text_projection, "head": head, "teacher": teacher, "scale": scale
-    }  # fmt: skip
-    optimisers = optimisers_for([model.text_model], matrices=1e-3, rest=5e-4)
-    optimisers.append(
-        torch.optim.AdamW([*teacher.parameters(), *model.text_projection.parameters(), *head.parameters(), *scale.parameters()], lr=2.5e-3, weight_decay=0.05)
-    )
+    parts = {"projection": model.text_projection, "teacher": teacher, "scale": scale}
     parameters = [p for part in parts.values() for p in part.parameters()]
+    optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(parameters, lr=3e-3, weight_decay=0.05)]
     for step, progress in stage("teacher", minutes, folder, parts, optimisers):
         batch = sampler.draw()
         with torch.autocast("cpu", torch.bfloat16):
-            images = teacher(batch.pixels.contiguous(memory_format=torch.channels_last))
-            _, wording = encode_text(model, *tokenised(tokens, batch.texts))
-            kept = distil_texts(model, head, tokens, texts, vectors, draws.draw(64))
-        loss = contrast(images, wording, batch.target, scale["log"].exp().clamp(max=100))
-        learn(loss + 0.5 * kept, optimisers, parameters)
-        log("teacher", step, progress, loss=loss, kept=kept, scale=scale["log"].exp())
+            images = teacher(batch.pixels.contiguous(memory_format=torch.channels_last)).float()
+        factor = scale["log"].exp().clamp(max=100)
+        loss = bank.loss(images, batch.concept, model.text_projection, factor, wording_of(step))
+        learn(loss, optimisers, parameters)
+        log("teacher", step, progress, loss=loss, scale=factor)
 
 
 def train_student(
     model, tokens, teacher, sampler, *, minutes: float, folder: Path, seed: int, log: Callable, average: nn.Module
 ) -> None:
-    """Stage 3: the ViT against every concept's frozen text, and towards the teacher's embedding of the same view."""
+    """Stage 3: the ViT against every name's frozen text, and towards the teacher's embedding of the same view."""
     generator = torch.Generator().manual_seed(seed)
-    bank, teacher = text_bank(model, tokens, sampler.names), teacher.eval()
+    bank, teacher = Bank(model, tokens, sampler), teacher.eval()
+    model.text_projection.requires_grad_(False)
     vision = nn.ModuleDict({"tower": model.vision_model, "projection": model.visual_projection})
     scale = nn.ParameterDict({"log": model.logit_scale})
     parts = {"vision": vision, "scale": scale, "average": average}
@@ -246,34 +250,16 @@ def train_student(
     parameters = [*vision.parameters(), *scale.parameters()]
     for step, progress in stage("student", minutes, folder, parts, optimisers):
         batch = sampler.draw()
-        wording = bank[step % len(TEMPLATES)] if step % 5 else bank[0]
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             goal = teacher(batch.pixels.contiguous(memory_format=torch.channels_last)).float()
-            captioned = batch.concept < 0
-            sentences = [batch.texts[i] for i in batch.target[captioned].tolist()]
-            captions = normalize(encode_text(model, *tokenised(tokens, sentences))[1].float(), dim=1)
         with torch.autocast("cpu", torch.bfloat16):
             images = encode_patches(model, batch.pixels, 0.5 if progress < 0.82 else 1.0, generator).float()
-        target = batch.concept.clone()
-        target[captioned] = len(wording) + torch.arange(len(captions))
-        logits = model.logit_scale.exp().clamp(max=100) * normalize(images, dim=1) @ torch.cat([wording, captions]).T
-        named = cross_entropy(logits, target)
+        factor = model.logit_scale.exp().clamp(max=100)
+        named = bank.loss(images, batch.concept, model.text_projection, factor, wording_of(step))
         pulled = (1 - cosine_similarity(images, goal)).mean()
         learn(named + 2.0 * pulled, optimisers, parameters)
         with torch.no_grad():
             keep = min(0.998, (step + 1) / (step + 20))
             for slow, fast in zip(average.parameters(), vision.parameters(), strict=True):
                 slow.lerp_(fast, 1 - keep)
-        log("student", step, progress, named=named, pulled=pulled, scale=model.logit_scale.exp())
-
-
-@torch.no_grad()
-def text_bank(model: CLIPModel, tokens: CLIPTokenizer, names: list[str]) -> list[Tensor]:
-    """Unit text features of every name, one matrix a template."""
-    model.eval()
-    bank = []
-    for template in TEMPLATES:
-        texts = [template.format(name) for name in names]
-        parts = [encode_text(model, *tokenised(tokens, texts[i : i + 256]))[1] for i in range(0, len(texts), 256)]
-        bank.append(normalize(torch.cat(parts).float(), dim=1))
-    return bank
+        log("student", step, progress, named=named, pulled=pulled, scale=factor)

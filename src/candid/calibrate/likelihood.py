@@ -1,11 +1,11 @@
-"""The negative log-likelihood of labels as a function of the inverse temperature beta, with the derivatives a solver needs.
+"""The negative log-likelihood of labels against the inverse temperature beta, with what a solver needs.
 
-L(beta) = mean_i [ logsumexp(beta z_i) - beta z_iy ] is convex in beta: L' = mean(E_p[z] - z_y), L'' = mean(Var_p z) >= 0.
+L(beta) = mean_i [ logsumexp(beta z_i) - beta z_iy ] is convex in beta: L' = mean(E_p[z] - z_y), L'' = mean(Var_p z)
+>= 0.
 """
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -21,10 +21,10 @@ VANISHING = 1e-20
 NOISE = 1e-12  # of the logits' spread: slopes below this are rounding
 
 REASONS = {
-    "separable": "no finite temperature is best: every label is its row's highest logit (up to a few ties), so the likelihood "
-    "grows as T falls to 0; use more rows, or rows the model was not trained on",
-    "adverse": "no finite temperature is best: label logits are no higher than the mean of their rows, so the likelihood "
-    "grows as T rises without end; check that label numbers follow the order of the classes",
+    "separable": "no finite temperature is best: every label is its row's highest logit, so the likelihood grows as T "
+    "falls to 0; use more rows, or rows the model was not trained on",
+    "adverse": "no finite temperature is best: label logits are no higher than the mean of their rows, so the "
+    "likelihood grows as T rises without end; check that label numbers follow the order of the classes",
     "constant": "no temperature is best: every row of logits is constant, so all of them give the same likelihood",
 }
 
@@ -42,22 +42,24 @@ class Point:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Rows of logits with their highest value, the gap of the label to it, and the share of each row; shares sum to 1."""
+    """Rows of logits, their highest value, the gap of the label to it, the share of each row; shares sum to 1."""
 
     logits: Logits
     top: Float[np.ndarray, " n"]
     gap: Float[np.ndarray, " n"]
     share: Float[np.ndarray, " n"]
 
-    @classmethod
-    def of(cls, logits: Logits, labels: Labels, top: Float[np.ndarray, " n"], share: Float[np.ndarray, " n"]) -> Self:
+    @staticmethod
+    def of(
+        logits: Logits, labels: Labels, top: Float[np.ndarray, " n"], share: Float[np.ndarray, " n"]
+    ) -> "Likelihood":
         """The likelihood of these labels, which must be among the classes on offer in their rows."""
         gap = logits[np.arange(len(logits)), labels].astype(np.float64) - top
         masked: Bool[np.ndarray, " n"] = np.isneginf(gap) & (share > 0)
         if masked.any():
             row = int(np.argmax(masked))
             raise InputError(f"label {labels[row]} of row {row} has logit -inf; unmask the class or drop the row")
-        return cls(logits, top, np.where(share > 0, gap, 0.0), share)
+        return Likelihood(logits, top, np.where(share > 0, gap, 0.0), share)
 
     @property
     def n(self) -> int:
@@ -82,7 +84,7 @@ class Likelihood:
         return -float(self.share @ self.gap)
 
     def at_zero(self) -> Point:
-        """L at beta = 0. `NoOptimum` unless L'(0) < 0 < L'(infinity), which is both needed and enough for an optimum."""
+        """L at beta = 0; `NoOptimum` unless L'(0) < 0 < L'(infinity), both needed and enough for an optimum."""
         zero = self.at(VANISHING)
         if self.slope_at_infinity <= 0:
             raise self.refusal("separable")
@@ -96,9 +98,9 @@ class Likelihood:
             verdict = "constant"
         return NoOptimum(REASONS[verdict], verdict=verdict)
 
-    def thinned(self, rows: int) -> Self:
+    def thinned(self, rows: int) -> "Likelihood":
         """Evenly spaced rows, about `rows` of them: sets sorted by class stay balanced."""
         pick: Int[np.ndarray, " m"] = np.linspace(0, len(self.gap) - 1, rows).astype(np.int64)
         share = self.share[pick]
         total = share.sum()
-        return type(self)(self.logits[pick], self.top[pick], self.gap[pick], share / total if total else share)
+        return Likelihood(self.logits[pick], self.top[pick], self.gap[pick], share / total if total else share)

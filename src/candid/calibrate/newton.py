@@ -1,7 +1,8 @@
 """Root of L'(beta) by Newton steps that cannot leave a bracket, with a sign change as the proof.
 
-|L'''| <= R L'' (R the widest row) makes Newton locally quadratic; the bracket makes it global. From the second point on, the
-inverse of L' is interpolated through the last two points and their slopes (cubic Hermite), which nearly triples the digits.
+|L'''| <= R L'' (R the widest row) makes Newton locally quadratic; the bracket makes it global. From the second point
+on, the inverse of L' is interpolated through the last two points and their slopes (cubic Hermite), which nearly
+triples the digits.
 """
 
 from dataclasses import dataclass, field
@@ -104,7 +105,7 @@ class _Search:
         step = min(max(step, last.beta / LEAP), last.beta * LEAP)
         if self.low < step < self.high:
             return step
-        return sqrt(self.low * self.high) if 0 < self.low and self.high < inf else last.beta
+        return sqrt(self.low * self.high) if self.low > 0 and self.high < inf else last.beta
 
     def check_zero(self) -> None:
         """Whether there is an optimum above 0 at all; asked once, and only where the search runs towards 0."""

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from math import exp, inf, sqrt
 from statistics import NormalDist
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float
@@ -22,10 +21,11 @@ __all__ = ["Temperature"]
 class Temperature:
     """A fitted temperature: calling it returns logits / `value`. Above 1 the model was over-confident.
 
-    `standard_error` is that of `value`, robust to a model that one temperature cannot make right (sandwich: White 1982).
-    `nll` is the mean negative log-likelihood at the optimum in nats, `n` the rows with positive weight, `evaluations` the
-    passes over them. `certified_low` and `certified_high` enclose the exact optimum: the derivative of the likelihood was
-    evaluated in float64 at both and changes sign between them, normally 1e-9 of the value to either side.
+    `standard_error` is that of `value`, robust to a model that one temperature cannot make right (sandwich: White
+    1982). `nll` is the mean negative log-likelihood at the optimum in nats, `n` the rows with positive weight,
+    `evaluations` the passes over them. `certified_low` and `certified_high` enclose the exact optimum: the derivative
+    of the likelihood was evaluated in float64 at both and changes sign between them, normally 1e-9 of the value to
+    either side.
     """
 
     value: float
@@ -40,24 +40,24 @@ class Temperature:
         if not 0 < self.value < inf:
             raise InputError(f"a temperature must be positive and finite, got {self.value}")
 
-    @classmethod
-    def fit(cls, logits: Logits, labels: Labels, weights: Float[np.ndarray, " n"] | None = None) -> Self:
+    @staticmethod
+    def fit(logits: Logits, labels: Labels, weights: Float[np.ndarray, " n"] | None = None) -> "Temperature":
         """The temperature that minimises the (weighted) negative log-likelihood of the labels.
 
-        Columns at -inf are classes that were not on offer. `NoOptimum` where no finite temperature is best, by verdict:
-        "separable" (every label is its row's highest logit: T runs to 0), "adverse" (labels no better than the row mean:
-        T runs to infinity), "constant" (all classes alike: every T is as good).
+        Columns at -inf are classes that were not on offer. `NoOptimum` where no finite temperature is best, by
+        verdict: "separable" (every label is its row's highest logit: T runs to 0), "adverse" (labels no better than
+        the row mean: T runs to infinity), "constant" (all classes alike: every T is as good).
 
         >>> logits = np.array([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0], [2.0, 0.0]])
         >>> fitted = Temperature.fit(logits, np.array([0, 0, 0, 1]))     # confidence 3/4 is right: 2 / T = log 3
-        >>> round(fitted.value, 6), round(2 / np.log(3), 6)
+        >>> round(fitted.value, 6), round(float(2 / np.log(3)), 6)
         (1.820478, 1.820478)
         """
         best = highest(logits)
         labels = check_labels(labels, classes=logits.shape[1], rows=len(logits))
         likelihood = Likelihood.of(logits, labels, best.value, _shares(weights, len(logits)))
         root = solve(likelihood)
-        return cls(
+        return Temperature(
             value=1.0 / root.beta,
             standard_error=sqrt(root.low.scatter) / root.low.curvature / root.beta**2,
             nll=root.low.loss,
@@ -71,7 +71,8 @@ class Temperature:
         """Logits over the temperature, in their own precision; -inf stays."""
         logits = check_logits(logits)
         wide = np.promote_types(logits.dtype, np.float32)  # float16 would round the temperature itself
-        return np.divide(logits, self.value, dtype=wide).astype(logits.dtype, copy=False)
+        cooled: Logits = np.divide(logits, self.value, dtype=wide).astype(logits.dtype, copy=False)
+        return cooled
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Lower and upper limit for the temperature at `level`: normal on the logarithm, so never below 0."""
@@ -87,4 +88,5 @@ def _shares(weights: Float[np.ndarray, " n"] | None, rows: int) -> Float[np.ndar
     weights = np.asarray(weights, dtype=np.float64)
     if weights.shape != (rows,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
         raise InputError(f"weights must be {rows} finite numbers >= 0, not all 0, one a row; got shape {weights.shape}")
-    return weights / weights.sum()
+    shares: Float[np.ndarray, " n"] = weights / weights.sum()
+    return shares

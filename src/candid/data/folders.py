@@ -41,7 +41,7 @@ def from_folder(root: Path) -> Found:
 
 
 def from_files(paths: Sequence[Path]) -> Found:
-    """The named files in the order given, folders replaced by the images below them; absent files are skipped."""
+    """The named files in the order given, each once, folders replaced by the images below; absent ones skipped."""
     files: list[Path] = []
     skipped: list[Skipped] = []
     for path in paths:
@@ -53,6 +53,7 @@ def from_files(paths: Sequence[Path]) -> Found:
             skipped.append(Skipped(str(path), reason))
         else:
             files.append(path)
+    files = list(dict.fromkeys(files))
     ids = [_readable(path.as_posix()) for path in files]
     where = str(paths[0]) if len(paths) == 1 else f"the list of {len(paths)} paths"
     return Found(where=where, ids=ids, raw=partial(file_bytes, files, ids), skipped=skipped)
@@ -90,9 +91,13 @@ def _sorted_out(root: Path, names: Sequence[str]) -> tuple[list[str], list[Skipp
         extension = PurePosixPath(name).suffix.lower()
         if (reason := missing(root / name)) is not None:
             skipped.append(Skipped(_readable(name), "broken link" if reason == "no such file" else reason))
-        elif extension in EXTENSIONS or not extension:  # no extension: the decoder finds out
+        elif extension in EXTENSIONS:
             images.append(name)
-        elif "/" in name or not name.lower().startswith(SIDECARS):
+        elif "/" not in name and name.lower().startswith(SIDECARS):
+            continue
+        elif not extension:
+            images.append(name)  # the decoder finds out
+        else:
             skipped.append(Skipped(_readable(name), f"not an image file ({extension})"))
     return images, skipped
 

@@ -19,10 +19,12 @@ def msp(logits: Logits) -> Scores:
 
 
 def energy(logits: Logits, *, temperature: float = 1.0) -> Scores:
-    """Free energy -T logsumexp(logits / T), higher = further from known. Liu et al. 2020, https://arxiv.org/abs/2010.03759, eq. 4.
+    """Free energy -T logsumexp(logits / T), higher = further from known. Liu et al. 2020, eq. 4.
 
-    Needs logits as trained: adding a constant to a row moves its energy, so log-probabilities and centred logits say nothing.
-    A large temperature only adds the constant -T log k to the negative mean logit; float64 keeps the rest to 1e-12 of T.
+    https://arxiv.org/abs/2010.03759
+
+    Needs logits as trained: adding a constant to a row moves its energy, so log-probabilities and centred logits say
+    nothing. A large temperature only adds the constant -T log k to the negative mean logit; float64 keeps the rest.
 
     >>> energy(np.array([[0.0, 0.0]])).round(6).tolist()
     [-0.693147]
@@ -49,7 +51,8 @@ def entropy(logits: Logits) -> Scores:
     [0.693147]
     """
     row = tilted(logits, highest(logits).value, 1.0)
-    return np.maximum(row.log_sum - row.mean, 0.0)
+    nats: Scores = np.maximum(row.log_sum - row.mean, 0.0)
+    return nats
 
 
 def mcm(cosines: Logits, *, temperature: float = 1.0) -> Scores:
@@ -64,5 +67,7 @@ def mcm(cosines: Logits, *, temperature: float = 1.0) -> Scores:
         raise InputError(f"temperature must be positive, got {temperature}")
     top = highest(cosines).value
     if max(abs(float(top.max())), abs(float(top.min()))) > 1.01:
-        raise InputError(f"cosines lie in [-1, 1], got {float(np.abs(top).max()):.4g}; divide logits by the model's scale")
+        raise InputError(
+            f"cosines lie in [-1, 1], got {float(np.abs(top).max()):.4g}; divide logits by the model's scale"
+        )
     return -inverse_mass(cosines, top, 1.0 / temperature)

@@ -22,10 +22,10 @@ def threshold(known_scores: Scores, *, keep: float = 0.95) -> float:
 
 
 def conformal_threshold(known_scores: Scores, *, keep: float = 0.95) -> float:
-    """The ceil(keep * (n + 1))-th smallest known score: a *new* known input is accepted with probability at least `keep`.
+    """The ceil(keep * (n + 1))-th smallest known score: it accepts a *new* known input with probability >= `keep`.
 
-    Holds over the draw of these rows and the new one, whatever the scores' distribution (Vovk et al. 2005), where the new
-    input comes from the same source and these rows taught the score nothing. Needs n >= keep / (1 - keep) rows.
+    Holds over the draw of these rows and the new one, whatever the scores' distribution (Vovk et al. 2005), where the
+    new input comes from the same source and these rows taught the score nothing. Needs n >= keep / (1 - keep) rows.
 
     >>> conformal_threshold(np.arange(1.0, 101.0))
     96.0
@@ -33,7 +33,9 @@ def conformal_threshold(known_scores: Scores, *, keep: float = 0.95) -> float:
     scores = check_scores(known_scores, name="known_scores")
     rank = _rank(keep, len(scores) + 1)
     if rank > len(scores):
-        raise InputError(f"{len(scores)} scores cannot promise to keep {keep:.4g} of new inputs; use more rows or keep less")
+        raise InputError(
+            f"{len(scores)} scores cannot promise to keep {keep:.4g} of new inputs; use more rows or keep less"
+        )
     return _smallest(scores, rank)
 
 

@@ -1,7 +1,5 @@
 """How often the top label is right."""
 
-import numpy as np
-
 from candid.arrays import check_labels
 from candid.metrics.intervals import proportion
 from candid.metrics.rows import highest
@@ -13,6 +11,7 @@ __all__ = ["accuracy", "accuracy_interval"]
 def accuracy(logits: Logits, labels: Labels) -> float:
     """Share of rows whose highest logit is the label, in [0, 1]. Of tied classes the first is the prediction.
 
+    >>> import numpy as np
     >>> accuracy(np.array([[0.2, 0.8], [0.5, 0.5]]), np.array([1, 1]))
     0.5
     """
@@ -22,6 +21,7 @@ def accuracy(logits: Logits, labels: Labels) -> float:
 def accuracy_interval(logits: Logits, labels: Labels, *, level: float = 0.95) -> Estimate:
     """Accuracy with its exact binomial (Clopper-Pearson) interval.
 
+    >>> import numpy as np
     >>> found = accuracy_interval(np.array([[0.2, 0.8], [0.9, 0.5]]), np.array([1, 0]))
     >>> found.value, round(found.low, 6), found.high, found.n
     (1.0, 0.158114, 1.0, 2)
@@ -33,4 +33,5 @@ def accuracy_interval(logits: Logits, labels: Labels, *, level: float = 0.95) ->
 def hits(logits: Logits, labels: Labels) -> Correct:
     """Whether each row's prediction is its label."""
     predicted = highest(logits).label
-    return predicted == check_labels(labels, classes=logits.shape[1], rows=len(logits))
+    hit: Correct = predicted == check_labels(labels, classes=logits.shape[1], rows=len(logits))
+    return hit

@@ -33,7 +33,8 @@ def bin_edges(bins: int) -> Float[np.ndarray, " edges"]:
 def bin_index(values: Float[np.ndarray, "*shape"], bins: int, edges: Edges) -> Int[np.ndarray, "*shape"]:
     """Bin of each value. "(lo, hi]": 0 joins the first bin; "[lo, hi)": 1 joins the last.
 
-    "torchmetrics" repeats that library to the digit: values and edges in float32, [lo, hi), and 1 alone in an extra bin.
+    "torchmetrics" repeats that library to the digit: values and edges in float32, [lo, hi), and 1 alone in an extra
+    bin.
 
     >>> [bin_index(np.array([0.0, 0.5, 1.0]), 2, edges).tolist() for edges in ("(lo, hi]", "[lo, hi)", "torchmetrics")]
     [[0, 0, 1], [0, 1, 1], [0, 1, 2]]
@@ -48,7 +49,9 @@ def bin_index(values: Float[np.ndarray, "*shape"], bins: int, edges: Edges) -> I
     raise InputError(f"unknown edges {edges!r}; {nearest(str(edges), get_args(Edges))}")
 
 
-def bin_sums(confidence: Float[np.ndarray, " n"], correct: Float[np.ndarray, " n"], index: Int[np.ndarray, " n"]) -> BinSums:
+def bin_sums(
+    confidence: Float[np.ndarray, " n"], correct: Float[np.ndarray, " n"], index: Int[np.ndarray, " n"]
+) -> BinSums:
     """Counts and sums over the bins, empty ones included."""
     return BinSums(
         np.bincount(index),
@@ -58,8 +61,10 @@ def bin_sums(confidence: Float[np.ndarray, " n"], correct: Float[np.ndarray, " n
 
 
 def _single_edges(bins: int) -> Float[np.ndarray, " edges"]:
-    """float32 edges as torch makes them: steps up from 0 in the first half, down from 1 in the second."""
-    step = np.float32(1.0) / np.float32(bins)
-    up = np.arange(bins + 1, dtype=np.float32) * step
-    down = np.float32(1.0) - np.arange(bins, -1, -1, dtype=np.float32) * step
-    return np.where(np.arange(bins + 1) < (bins + 1) // 2, up, down)
+    """Edges as torch.linspace makes them in float32: steps up from 0 in the first half, down from 1 in the second.
+
+    Each product and difference is rounded once (a fused multiply-add, which float64 imitates exactly).
+    """
+    step = float(np.float32(1.0) / np.float32(bins))
+    place = np.arange(bins + 1)
+    return np.where(place < (bins + 1) // 2, step * place, 1.0 - step * (bins - place)).astype(np.float32)

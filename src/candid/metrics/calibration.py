@@ -1,8 +1,8 @@
 """How far stated confidence is from accuracy, in bins. Top-label errors take probs, logits or (confidence, correct).
 
-ECE: Naeini et al. 2015; Guo et al. 2017, https://arxiv.org/abs/1706.04599, eq. 3. Adaptive ECE: Nguyen & O'Connor 2015.
-Class-wise ECE: Kull et al. 2019, https://arxiv.org/abs/1910.12656. All lie in [0, 1], lower is better. ECE of even a perfectly
-calibrated model is above 0 on finite data: compare it with `ece_null`.
+ECE: Naeini et al. 2015; Guo et al. 2017, https://arxiv.org/abs/1706.04599, eq. 3. Adaptive ECE: Nguyen & O'Connor
+2015. Class-wise ECE: Kull et al. 2019, https://arxiv.org/abs/1910.12656. All lie in [0, 1], lower is better. ECE of
+even a perfectly calibrated model is above 0 on finite data: compare it with `ece_null`.
 """
 
 import numpy as np
@@ -87,7 +87,7 @@ def mce_of_top(confidence: Scores, correct: Correct, *, bins: int = 15, edges: E
 
 
 def adaptive_ece(probs: Probs, labels: Labels, *, bins: int = 15) -> float:
-    """ECE over bins of equal count: rows stably sorted by confidence, split into `bins` runs that differ by at most one row.
+    """ECE over bins of equal count: rows stably sorted by confidence, in `bins` runs that differ by at most one row.
 
     >>> round(adaptive_ece(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]), bins=1), 4)
     0.25
@@ -109,9 +109,9 @@ def classwise_ece(
 ) -> float:
     """Mean over all k classes of the one-vs-rest ECE of that class's probability.
 
-    A class absent from `labels` counts: every probability given to it is a miscalibration. Over 1,000 classes most entries
-    are near 0 and so is the mean; multiply by k for the sum, or pass `threshold` (1 / k, say) to keep only probabilities
-    above it, averaging over the classes that have any.
+    A class absent from `labels` counts: every probability given to it is a miscalibration. Over 1,000 classes most
+    entries are near 0 and so is the mean; multiply by k for the sum, or pass `threshold` (1 / k, say) to keep only
+    probabilities above it, averaging over the classes that have any.
 
     >>> round(classwise_ece(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1])), 4)
     0.35
@@ -136,10 +136,12 @@ def classwise_gaps(
         keep = np.ones_like(p) if threshold is None else (p > threshold).astype(np.float64)
         count += np.bincount(cell.ravel(), weights=keep.ravel(), minlength=cells)
         gap += np.bincount(cell.ravel(), weights=(miss * keep).ravel(), minlength=cells)
-    kept = count.reshape(k, -1).sum(axis=1)
+    kept: Float[np.ndarray, " k"] = count.reshape(k, -1).sum(axis=1)
+    total: Float[np.ndarray, " k"] = np.abs(gap).reshape(k, -1).sum(axis=1)
     if not kept.any():
         raise InputError(f"no probability lies above the threshold {threshold}; lower it")
-    return np.abs(gap).reshape(k, -1).sum(axis=1)[kept > 0] / kept[kept > 0]
+    gaps: Float[np.ndarray, " classes"] = total[kept > 0] / kept[kept > 0]
+    return gaps
 
 
 def _sums(confidence: Scores, correct: Correct, bins: int, edges: Edges) -> BinSums:

@@ -1,8 +1,9 @@
-"""How well scores tell unknown inputs from known ones. Scores: higher = further from known; +-inf order fine, NaN is refused.
+"""How well scores tell unknown inputs from known ones.
 
-Equal scores are one threshold. FPR95 means two numbers in the field, so the positive class is always named: "known" (Liu et
-al. 2020, MCM: unknown inputs let in while 95 % of known ones are kept) or "unknown" (OpenOOD, pytorch-ood: known inputs thrown
-out while 95 % of unknown ones are caught).
+Scores: higher = further from known; +-inf order fine, NaN is refused. Equal scores are one threshold. FPR95 means two
+numbers in the field, so the positive class is always named: "known" (Liu et al. 2020, MCM: unknown inputs let in
+while 95 % of known ones are kept) or "unknown" (OpenOOD, pytorch-ood: known inputs thrown out while 95 % of unknown
+ones are caught).
 """
 
 from typing import Literal, NamedTuple
@@ -14,7 +15,7 @@ from candid.arrays import check_scores
 from candid.errors import InputError
 from candid.types import Scores
 
-__all__ = ["auroc", "aupr", "fpr_at_tpr"]
+__all__ = ["aupr", "auroc", "fpr_at_tpr"]
 
 Known = Float[np.ndarray, " known"]
 Unknown = Float[np.ndarray, " unknown"]
@@ -47,9 +48,10 @@ def aupr(
     positive: Positive = "unknown",
     interpolation: Literal["step", "trapezoid"] = "step",
 ) -> float:
-    """Area under precision-recall for the positive class, in [0, 1]; a useless score gets the positives' share of the rows.
+    """Area under precision-recall for the positive class, in [0, 1]; a useless score gets the positives' share.
 
-    "step" is average precision (scikit-learn, Liu et al. 2020). "trapezoid" (OpenOOD, pytorch-ood) is optimistic under ties.
+    "step" is average precision (scikit-learn, Liu et al. 2020). "trapezoid" (OpenOOD, pytorch-ood) is optimistic
+    under ties.
 
     >>> round(aupr(np.array([0.0, 1.0]), np.array([0.5, 2.0])), 6)
     0.833333
@@ -75,9 +77,9 @@ def fpr_at_tpr(
 ) -> float:
     """Share of negatives taken for positives once `tpr` of the positives are found, in [0, 1], lower is better.
 
-    "first": the strictest threshold that reaches `tpr`, so the rate is guaranteed. "nearest": the recall closest to `tpr`,
-    the higher of two equally close ones, with all negatives above the next positive; it can fall short of `tpr`, and is what
-    the energy paper's tables use (Liu et al. 2020, https://arxiv.org/abs/2010.03759).
+    "first": the strictest threshold that reaches `tpr`, so the rate is guaranteed. "nearest": the recall closest to
+    `tpr`, the higher of two equally close ones, with all negatives above the next positive; it can fall short of
+    `tpr`, and is what the energy paper's tables use (Liu et al. 2020, https://arxiv.org/abs/2010.03759).
 
     >>> known, unknown = np.arange(20.0), np.array([17.5, 18.5, 30.0, 40.0])
     >>> fpr_at_tpr(known, unknown), fpr_at_tpr(known, unknown, positive="unknown")

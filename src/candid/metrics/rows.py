@@ -1,8 +1,8 @@
-"""What one pass over logits says about each row: the best class, and the softmax at inverse temperature beta as three numbers.
+"""What one pass over logits says about each row: its best class, and three numbers of the softmax at 1 / T = beta.
 
-Confidence, likelihood, energy, entropy and the temperature fit all follow from these n x 4 numbers, so nothing n x k is
-ever copied: numpy works in blocks that stay in cache, and above `COMPILED_CELLS` the extra "fast" runs the same formulas
-compiled. Both are float64; they agree to rounding.
+Confidence, likelihood, energy, entropy and the temperature fit all follow from these n x 4 numbers, so nothing n x k
+is ever copied: numpy works in blocks that stay in cache, and above `COMPILED_CELLS` the extra "fast" runs the same
+formulas compiled. Both are float64; they agree to rounding.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class Highest(NamedTuple):
 
 
 class Tilted(NamedTuple):
-    """Per row, of the gaps g = z - max z under p = softmax(beta z): `log_sum` = log sum exp(beta g), E_p[g], Var_p[g]."""
+    """Per row, of the gaps g = z - max z with p = softmax(beta z): log sum exp(beta g), E_p[g] and Var_p[g]."""
 
     log_sum: Float[np.ndarray, " n"]
     mean: Float[np.ndarray, " n"]
@@ -89,8 +89,10 @@ def inverse_mass(logits: Logits, top: Float[np.ndarray, " n"], beta: float) -> F
     return out
 
 
-def inverse_mass_single(logits: Float[np.ndarray, "n k"], top: Float[np.ndarray, " n"], beta: float) -> Float[np.ndarray, " n"]:
-    """`inverse_mass` of float32 logits in float32, right to 1e-6: a third of the time, for callers who mend what that moves."""
+def inverse_mass_single(
+    logits: Float[np.ndarray, "n k"], top: Float[np.ndarray, " n"], beta: float
+) -> Float[np.ndarray, " n"]:
+    """`inverse_mass` in float32, right to 1e-6, in a third of the time: for callers who mend what that moves."""
     out = np.empty(len(logits))
     if compiled_pays(logits):
         from candid.metrics import compiled
@@ -104,9 +106,7 @@ def inverse_mass_single(logits: Float[np.ndarray, "n k"], top: Float[np.ndarray,
     return out
 
 
-def gap_blocks(
-    logits: Logits, top: Float[np.ndarray, " n"]
-) -> Iterator[tuple[slice, Float[np.ndarray, "rows k"]]]:
+def gap_blocks(logits: Logits, top: Float[np.ndarray, " n"]) -> Iterator[tuple[slice, Float[np.ndarray, "rows k"]]]:
     """Blocks of z - top in float64, where the difference of float32 logits is exact; masked classes at FLOOR."""
     for rows in row_blocks(*logits.shape):
         gaps = logits[rows].astype(np.float64)

@@ -12,8 +12,10 @@ __all__ = ["RiskCoverage", "aurc", "risk_coverage"]
 
 
 class RiskCoverage(NamedTuple):
-    """One point a distinct confidence, from the surest on: answering at or above `confidence` covers `coverage` of the rows
-    and errs on `risk` of those."""
+    """One point a distinct confidence, from the surest on.
+
+    Answering at or above `confidence` covers `coverage` of the rows and errs on `risk` of those.
+    """
 
     coverage: Float[np.ndarray, " points"]
     risk: Float[np.ndarray, " points"]

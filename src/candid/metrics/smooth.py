@@ -1,9 +1,9 @@
 """Calibration error without bins: residuals smoothed by a Gaussian whose width is as fine as the data allow.
 
-Blasiok & Nakkiran 2023, "Smooth ECE: Principled Reliability Diagrams via Kernel Smoothing", https://arxiv.org/abs/2309.12236.
-With r_s(t) = mean_i (f_i - y_i) K_s(t, f_i), K_s a Gaussian of width s reflected at 0 and 1, smECE_s is the integral of |r_s|
-over [0, 1], and smECE is its value at the width s* where smECE_s = s. Grids, the kernel's cut at 1/2 and ten bisections are
-those of the authors' own package, so that numbers compare.
+Blasiok & Nakkiran 2023, "Smooth ECE: Principled Reliability Diagrams via Kernel Smoothing",
+https://arxiv.org/abs/2309.12236. With r_s(t) = mean_i (f_i - y_i) K_s(t, f_i), K_s a Gaussian of width s reflected at
+0 and 1, smECE_s is the integral of |r_s| over [0, 1], and smECE is its value at the width s* where smECE_s = s.
+Grids, the kernel's cut at 1/2 and ten bisections are those of the authors' own package, so that numbers compare.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ def smooth_ece(probs: Probs, labels: Labels) -> float:
     """Smooth calibration error of the top label, in [0, 1], lower is better; no bins to choose.
 
     >>> round(smooth_ece(np.array([[0.9, 0.1], [0.6, 0.4]] * 50), np.array([0, 1] * 50)), 3)
-    0.207
+    0.249
     """
     return smooth_ece_of_top(*top_of_probs(probs, labels))
 

@@ -1,11 +1,11 @@
-"""The top label of each row and how sure the model is of it: all that calibration of the answer needs, n rather than n x k."""
+"""The top label of each row and how sure the model is of it: n numbers where the probabilities are n x k."""
 
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
-from candid.arrays import check_labels, check_logits, check_probs
+from candid.arrays import check_labels, check_probs
 from candid.errors import InputError
 from candid.metrics.rows import highest, inverse_mass
 from candid.types import Correct, Labels, Logits, Probs, Scores

@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -34,6 +35,7 @@ def quiet() -> Iterator[None]:
         logging.disable(level)
 
 
+@cache
 def transformers() -> ModuleType:
     """The transformers module, made safe against an installed torchvision that cannot be imported.
 
@@ -46,23 +48,25 @@ def transformers() -> ModuleType:
 
         if find_spec("torchvision") is not None:
             try:
-                import torchvision  # noqa: F401
+                import torchvision  # type: ignore[import-not-found]  # noqa: F401
             except Exception:  # whatever it raises, it is unusable
                 for place in (module.utils, import_utils):
-                    place.is_torchvision_available = lambda: False
+                    setattr(place, "is_torchvision_available", lambda: False)  # noqa: B010  # untyped modules
         return module
 
 
-def read_model(kind: Any, source: Source) -> Any:
-    """The checkpoint's model of class `kind` in float32 on the CPU, every weight of it read from the files."""
+def read_model(kind: str, source: Source) -> Any:
+    """The checkpoint as the framework's class `kind`, float32 on the CPU, every weight of it read from the files."""
     weight_files(source.folder)  # a clear line where there are none
     try:
         with quiet(), _no_bars():
-            model, report = kind.from_pretrained(
+            model, report = getattr(transformers(), kind).from_pretrained(
                 source.folder, local_files_only=True, dtype=torch.float32, weights_only=True, output_loading_info=True
             )
     except Exception as error:  # a dozen kinds: every one of them means that this folder cannot be read
-        raise InputError(f"cannot read the weights of {source.name}: {_line(error)}; fetch or save them again") from error
+        raise InputError(
+            f"cannot read the weights of {source.name}: {_line(error)}; fetch or save them again"
+        ) from error
     _whole(report, source.name)
     return model.eval().requires_grad_(False)
 
@@ -79,7 +83,9 @@ def read_tokenizer(source: Source) -> Any:
                 source.folder, local_files_only=True, trust_remote_code=False
             )
     except Exception as error:  # as above
-        raise InputError(f"cannot read the tokenizer of {source.name}: {_line(error)}; fetch or save it again") from error
+        raise InputError(
+            f"cannot read the tokenizer of {source.name}: {_line(error)}; fetch or save it again"
+        ) from error
 
 
 def to_device(model: Any, placement: Placement) -> Any:
@@ -98,7 +104,9 @@ def _whole(report: dict[str, Any], name: str) -> None:
     wrong = sorted(str(key[0]) for key in report["mismatched_keys"])
     extra = sorted(key for key in report["unexpected_keys"] if ".layers." in key and not key.endswith(BUFFERS))
     if wrong or extra:
-        raise InputError(f"the weights of {name} do not fit its config, {(wrong + extra)[0]} first; they do not belong together")
+        raise InputError(
+            f"the weights of {name} do not fit its config, {(wrong + extra)[0]} first; they do not belong together"
+        )
 
 
 @contextmanager

@@ -34,11 +34,13 @@ def load(name: str, *, revision: str | None = None, device: str = "auto", dtype:
     >>> load("tinny")
     Traceback (most recent call last):
     ...
-    candid.errors.InputError: no model named tinny; did you mean tiny? (or a Hub id org/name, a folder, open_clip:NAME/TAG)
+    candid.errors.InputError: no model named tinny; did you mean tiny? (a Hub id is org/name)
     """
     if name.startswith(OPEN_CLIP):
         if revision is not None:
-            raise InputError(f"open_clip tags name the weights themselves, got revision {revision!r} for {name}; drop it")
+            raise InputError(
+                f"open_clip tags name the weights themselves, got revision {revision!r} for {name}; drop it"
+            )
         build = _function("candid.models.open_clip:load")
         return build(name.removeprefix(OPEN_CLIP), device=device, dtype=dtype)
     found = source.find(name, revision)

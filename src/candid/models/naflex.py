@@ -16,7 +16,7 @@ from jaxtyping import Float, Int, UInt8
 from candid.errors import InputError
 from candid.files import digest
 from candid.models.device import place
-from candid.models.framework import read_model, read_tokenizer, to_device, transformers
+from candid.models.framework import read_model, read_tokenizer, to_device
 from candid.models.preprocess import VERSION, processor_settings
 from candid.models.resize import resize
 from candid.models.siglip import scale_and_bias, text_inputs
@@ -26,8 +26,14 @@ from candid.types import Image
 
 __all__ = ["PatchSquare", "load"]
 
-DEFAULTS = {"patch_size": 16, "max_num_patches": 256, "resample": 2, "rescale_factor": 1 / 255}
-DEFAULTS |= {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+DEFAULTS: dict[str, Any] = {
+    "patch_size": 16,
+    "max_num_patches": 256,
+    "resample": 2,
+    "rescale_factor": 1 / 255,
+    "image_mean": [0.5] * 3,
+    "image_std": [0.5] * 3,
+}
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ def _cells(scale: float, side: int, patch: int) -> int:
 def load(source: Source, *, device: str = "auto", dtype: str = "auto") -> TwoTowers:
     """The NaFlex checkpoint at `source`."""
     placement = place(device, dtype)
-    model = read_model(transformers().Siglip2Model, source)
+    model = read_model("Siglip2Model", source)
     scale, bias = scale_and_bias(model)
     pixels = _pixels(source)
     tokenizer = read_tokenizer(source)
@@ -114,11 +120,14 @@ def load(source: Source, *, device: str = "auto", dtype: str = "auto") -> TwoTow
     def image_tower(batch: torch.Tensor) -> torch.Tensor:
         values, mask, shapes = pixels.unpack(batch)
         inputs = {"pixel_attention_mask": mask, "spatial_shapes": shapes}
-        return model.get_image_features(pixel_values=values.to(placement.dtype), **inputs).pooler_output
+        rows: torch.Tensor = model.get_image_features(values.to(placement.dtype), **inputs).pooler_output
+        return rows
 
     def text_tower(texts: list[str]) -> torch.Tensor:
         inputs = text_inputs(tokenizer, texts, context=model.config.text_config.max_position_embeddings)
-        return model.get_text_features(**{k: v.to(placement.device) for k, v in inputs.items()}).pooler_output
+        found = model.get_text_features(**{k: v.to(placement.device) for k, v in inputs.items()})
+        rows: torch.Tensor = found.pooler_output
+        return rows
 
     return TwoTowers(
         id=source.name,

@@ -1,4 +1,4 @@
-"""OpenCLIP checkpoints through the optional `open_clip` package: `open_clip:NAME/TAG`, TAG a published tag or a file."""
+"""OpenCLIP checkpoints through the optional package: `open_clip:NAME/TAG`, TAG a published tag or a file."""
 
 import hashlib
 import math
@@ -64,7 +64,9 @@ def _check(open_clip: Any, architecture: str, tag: str) -> None:
         raise InputError(f"OpenCLIP has no model {architecture!r}; {nearest(architecture, known)}")
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if not tag:
-        raise InputError(f"expected open_clip:{architecture}/TAG, got no tag; {nearest('', tags)}, or a checkpoint's path")
+        raise InputError(
+            f"expected open_clip:{architecture}/TAG, got no tag; {nearest('', tags)}, or a checkpoint's path"
+        )
     if tag not in tags and not Path(tag).is_file():
         raise InputError(f"OpenCLIP's {architecture} has no tag and there is no file {tag!r}; {nearest(tag, tags)}")
 
@@ -72,10 +74,14 @@ def _check(open_clip: Any, architecture: str, tag: str) -> None:
 def _model(open_clip: Any, architecture: str, tag: str) -> Any:
     try:
         with quiet():
-            model = open_clip.create_model(architecture, pretrained=tag, precision="fp32", device="cpu", weights_only=True)
+            model = open_clip.create_model(
+                architecture, pretrained=tag, precision="fp32", device="cpu", weights_only=True
+            )
     except Exception as error:  # network, missing keys, damaged files: all mean these weights cannot be had
         cause = " ".join(str(error).split())[:200]
-        raise InputError(f"cannot read open_clip:{architecture}/{tag}: {cause}; check the file or the network") from error
+        raise InputError(
+            f"cannot read open_clip:{architecture}/{tag}: {cause}; check the file or the network"
+        ) from error
     return model.eval().requires_grad_(False)
 
 

@@ -94,7 +94,8 @@ def read_preprocess(folder: Path, *, image_size: int, family: str) -> Preprocess
     found = _preprocess(settings, folder)
     if found.size != image_size:
         raise InputError(
-            f"{folder} prepares images of {found.size} px for a model of {image_size} px; its files do not belong together"
+            f"{folder} prepares images of {found.size} px for a model of {image_size} px; "
+            "its files do not belong together"
         )
     return found
 
@@ -117,7 +118,7 @@ def _preprocess(settings: dict[str, Any], folder: Path) -> Preprocess:
     crop = bool(settings.get("do_center_crop", False))
     try:
         to = _resize_rule(settings["size"], square=not crop) if settings.get("do_resize", True) else None
-        final = _square(settings["crop_size"] if crop else to)
+        final = _square(_resize_rule(settings["crop_size"], square=True) if crop else to)
         factor = float(settings.get("rescale_factor", 1 / 255)) if settings.get("do_rescale", True) else 1.0
         normal = settings.get("do_normalize", True)
         mean, std = (
@@ -142,14 +143,10 @@ def _resize_rule(size: Any, *, square: bool) -> int | tuple[int, int]:
     raise ValueError(f"expected a size with shortest_edge, or height and width, got {size}")
 
 
-def _square(size: Any) -> int:
-    if isinstance(size, dict):
-        size = (size["height"], size["width"])
-    elif isinstance(size, int):
-        size = (size, size)
-    if size is None or size[0] != size[1]:
+def _square(size: int | tuple[int, int] | None) -> int:
+    if not isinstance(size, tuple) or size[0] != size[1]:
         raise ValueError(f"expected square images at the end, got {size}")
-    return int(size[0])
+    return size[0]
 
 
 def _channels(values: Any) -> tuple[float, ...]:
@@ -185,7 +182,5 @@ def _centre_crop(image: Image, size: int, centre: str) -> UInt8[np.ndarray, "h2 
         canvas = np.zeros((max(height, size), max(width, size), 3), dtype=np.uint8)
         canvas[top : top + height, left : left + width] = image
         image, (height, width) = canvas, canvas.shape[:2]
-    top, left = (
-        (side - size) // 2 if centre == "floor" else round((side - size) / 2) for side in (height, width)
-    )
+    top, left = ((side - size) // 2 if centre == "floor" else round((side - size) / 2) for side in (height, width))
     return image[top : top + size, left : left + size]

@@ -26,9 +26,8 @@ def resize(image: Image, height: int, width: int, *, resample: int) -> UInt8[np.
     if image.shape[:2] == (height, width):
         return image
     if resample not in TORCH_MODES:
-        resized = Pillow.fromarray(image).resize((width, height), Pillow.Resampling(resample))
-        return np.asarray(resized)
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+        return np.asarray(Pillow.fromarray(image).resize((width, height), Pillow.Resampling(resample)))
+    pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None]
     mode = TORCH_MODES[resample]
     # torch's 8-bit weights are coarse: near the original size their error reaches two levels, so there the passes run
     # in float; where the image at least halves they are within one, and six times as fast.
@@ -37,7 +36,8 @@ def resize(image: Image, height: int, width: int, *, resample: int) -> UInt8[np.
     else:
         across = _float_pass(pixels, (image.shape[0], width), mode)
         resized = _float_pass(across, (height, width), mode)
-    return resized[0].permute(1, 2, 0).numpy()
+    result: np.ndarray = resized[0].permute(1, 2, 0).numpy()
+    return result
 
 
 def _float_pass(pixels: UInt8[torch.Tensor, "1 3 h w"], size: tuple[int, int], mode: str) -> UInt8[torch.Tensor, "..."]:

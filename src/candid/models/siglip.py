@@ -9,29 +9,33 @@ import numpy as np
 import torch
 
 from candid.models.device import place
-from candid.models.framework import read_model, read_tokenizer, to_device, transformers
+from candid.models.framework import read_model, read_tokenizer, to_device
 from candid.models.preprocess import read_preprocess
 from candid.models.source import Source
 from candid.models.towers import TwoTowers
 
-__all__ = ["load", "text_inputs"]
+__all__ = ["load", "scale_and_bias", "text_inputs"]
 
 
 def load(source: Source, *, device: str = "auto", dtype: str = "auto") -> TwoTowers:
     """The SigLIP checkpoint at `source`."""
     placement = place(device, dtype)
-    model = read_model(transformers().SiglipModel, source)
+    model = read_model("SiglipModel", source)
     scale, bias = scale_and_bias(model)
     pixels = read_preprocess(source.folder, image_size=model.config.vision_config.image_size, family="Siglip")
     tokenizer = read_tokenizer(source)
     model = to_device(model, placement)
 
     def image_tower(batch: torch.Tensor) -> torch.Tensor:
-        return model.get_image_features(pixel_values=pixels.normalise(batch).to(placement.dtype)).pooler_output
+        found = model.get_image_features(pixel_values=pixels.normalise(batch).to(placement.dtype))
+        rows: torch.Tensor = found.pooler_output
+        return rows
 
     def text_tower(texts: list[str]) -> torch.Tensor:
         inputs = text_inputs(tokenizer, texts, context=model.config.text_config.max_position_embeddings)
-        return model.get_text_features(**{k: v.to(placement.device) for k, v in inputs.items()}).pooler_output
+        found = model.get_text_features(**{k: v.to(placement.device) for k, v in inputs.items()})
+        rows: torch.Tensor = found.pooler_output
+        return rows
 
     return TwoTowers(
         id=source.name,

@@ -37,10 +37,9 @@ def find(name: str, revision: str | None = None) -> Source:
     if name and folder.exists():
         raise InputError(f"{name} is a file, expected the folder that holds config.json and the weights")
     if not HUB_ID.fullmatch(name) or name.startswith((".", "/", "~")):
-        hint = "(or a Hub id org/name, a folder, open_clip:NAME/TAG)"
         if "/" in name or "\\" in name:
             raise InputError(f"no folder {name}; expected a folder that holds config.json and the weights")
-        raise InputError(f"no model named {name}; {nearest(name, EMBEDDED)} {hint}")
+        raise InputError(f"no model named {name}; {nearest(name, EMBEDDED)} (a Hub id is org/name)")
     return _remote(name, revision)
 
 
@@ -53,10 +52,11 @@ def complete(source: Source) -> Source:
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
     """The files the weights are read from: safetensors where there are any, else PyTorch's own."""
-    for pattern in ("model*.safetensors", "pytorch_model*.bin"):
-        if files := tuple(sorted(folder.glob(pattern))):
-            return files
-    raise InputError(f"expected model.safetensors or pytorch_model.bin in {folder}, found neither; save the weights there")
+    if names := hub.weight_names([path.name for path in folder.iterdir()]):
+        return tuple(folder / name for name in names)
+    raise InputError(
+        f"expected model.safetensors or pytorch_model.bin in {folder}, found neither; save the weights there"
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -64,7 +64,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}; the checkpoint is incomplete, save or fetch it again") from error
+        raise InputError(
+            f"cannot read {path}: {error}; the checkpoint is incomplete, save or fetch it again"
+        ) from error
     if not isinstance(content, dict):
         raise InputError(f"{path} must hold a JSON object, got {type(content).__name__}")
     return content
@@ -76,7 +78,9 @@ def _local(name: str, folder: Path, revision: str | None) -> Source:
     config = read_json(folder / "config.json")
     found = content_hash([folder / "config.json", *weight_files(folder)])
     if revision is not None and revision != found:
-        raise InputError(f"{name} has content {found}, expected revision {revision}; its weights or config have changed")
+        raise InputError(
+            f"{name} has content {found}, expected revision {revision}; its weights or config have changed"
+        )
     return Source(name, found, folder, config)
 
 

@@ -1,4 +1,4 @@
-"""`TwoTowers`: the Encoder that every adapter fills in. An image tower, a text tower, and what turns cosines to logits."""
+"""`TwoTowers`: the Encoder that every adapter fills in; two towers, and what turns their cosines to logits."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,8 @@ Tensor = torch.Tensor
 class Pixels(Protocol):
     """How an adapter prepares one image: any Image in, a square of 8-bit pixels out."""
 
-    size: int
+    @property
+    def size(self) -> int: ...
 
     @property
     def digest(self) -> str: ...
@@ -73,7 +74,7 @@ class TwoTowers:
         """Unit float32 rows of prepared images, in one batch."""
         if len(pixels) == 0:
             return np.empty((0, self.dim), np.float32)
-        batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.placement.device)
+        batch = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(self.placement.device)
         with self._autocast():
             return self._unit(self.image_tower(batch), "images")
 
@@ -81,7 +82,9 @@ class TwoTowers:
         """Unit float32 rows of RGB images of any size."""
         rows = [np.empty((0, self.dim), np.float32)]
         for start in range(0, len(images), IMAGES_AT_ONCE):
-            rows.append(self.encode_prepared(np.stack([self.prepare(i) for i in images[start : start + IMAGES_AT_ONCE]])))
+            rows.append(
+                self.encode_prepared(np.stack([self.prepare(i) for i in images[start : start + IMAGES_AT_ONCE]]))
+            )
         return np.concatenate(rows)
 
     @torch.inference_mode()

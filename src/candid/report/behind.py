@@ -164,8 +164,8 @@ def _bars(figure: Bars) -> Sheet:
 
 
 def _table(figure: Table) -> Sheet:
-    units: list[Unit] = [*figure.units, *(["number"] * len(figure.columns))]
-    rows = [tuple(_cell(value, unit) for value, unit in zip(row, units, strict=False)) for row in figure.rows]
+    units: dict[int, Unit] = dict(enumerate(figure.units))
+    rows = [tuple(_cell(value, units.get(i, "number")) for i, value in enumerate(row)) for row in figure.rows]
     values = [[row[i] for row in figure.rows if row[i] is not None] for i in range(len(figure.columns))]
     numeric = "".join("r" if column and all(map(_numeric, column)) else "." for column in values)
     return _sheet(figure.columns, rows, numeric)

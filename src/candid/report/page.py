@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from candid.report import behind, charts, wording
 from candid.report.content import Content, Thumbnails
@@ -69,6 +69,7 @@ def _templates() -> Environment:
         value_of=wording.value_of,
         count=wording.count,
         as_json=_pretty,
+        breakable=_breakable,
     )
     return templates
 
@@ -87,6 +88,11 @@ def _subject(content: Content) -> str:
 def _printed(value: object) -> object:
     """Foreign text made harmless to look at; escaping comes after this."""
     return wording.clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _breakable(text: str) -> Markup:
+    """The text, allowed to break after the _ and / of identifiers and paths."""
+    return escape(wording.clean(text)).replace("_", Markup("_<wbr>")).replace("/", Markup("/<wbr>"))
 
 
 def _data(content: Content) -> Markup:

@@ -87,6 +87,8 @@ def _curve(confidence: Scores, correct: np.ndarray) -> Lines:
         caption="Share of wrong answers among the most confident ones, 95% Clopper-Pearson band. Evaluation rows.",
         x_label="share of images answered",
         y_label="share wrong",
+        x_unit="percent",
+        y_unit="percent",
         series=(line,),
     )
 
@@ -104,6 +106,7 @@ def _histogram(evidence: Evidence, fitted: Fitted) -> Histogram:
         title="Stated confidence",
         caption="Shares of the known images.",
         x_label="confidence",
+        x_unit="percent",
         edges=tuple(edges.tolist()),
         series=tuple(series),
     )

@@ -85,6 +85,8 @@ def _bars(figure_id: str, noun: str, shares: dict[str, Estimate], overall: Estim
         title=f"Accuracy per {noun}",
         caption=caption,
         x_label="accuracy",
+        unit="percent",
+        better="higher",
         bars=tuple(bar(name, shares[name]) for name in worst_first[:MOST_BARS]),
         markers=(Marker(axis="x", value=overall.value, label=f"overall {percent(overall.value)}"),),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+from jaxtyping import Float
 
 from candid import detect, metrics
 from candid.report.content import Counts, Histogram, Marker, Row, Section, Table
@@ -14,6 +15,7 @@ from candid.workflows.ranked import ranking
 
 __all__ = ["detection"]
 
+AnyScores = Float[np.ndarray, "_"]  # each set has its own length
 BINS = 40
 TAIL = 0.001  # share of scores cut off at each end of the histogram's axis and counted in its end bins
 
@@ -76,7 +78,7 @@ def _answer(rows: list[Row], evidence: Evidence, threshold: float) -> str:
     return text + "."
 
 
-def _histogram(known: Scores, sets: Mapping[str, Scores], threshold: float, detector: str) -> Histogram:
+def _histogram(known: Scores, sets: Mapping[str, AnyScores], threshold: float, detector: str) -> Histogram:
     pooled = np.concatenate([known, *sets.values()])
     pooled = pooled[np.isfinite(pooled)]
     low, high = np.quantile(pooled, [TAIL, 1 - TAIL]) if len(pooled) else (threshold, threshold)

@@ -95,7 +95,7 @@ def _needed(curve: Curve, steps: list[int], seed: int) -> Estimate:
 
     def smallest(means: Float[np.ndarray, "b sizes"]) -> Float[np.ndarray, " b"]:
         enough = means <= means.min(axis=1, keepdims=True) + MARGIN
-        return np.asarray(steps, dtype=np.float64)[enough.argmax(axis=1)]
+        return np.asarray(np.asarray(steps, dtype=np.float64)[enough.argmax(axis=1)])
 
     rng = np.random.default_rng(seed)
     draws = rng.integers(0, DRAWS, (500, len(steps), DRAWS))

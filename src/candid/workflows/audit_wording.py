@@ -97,6 +97,8 @@ def _bars(accuracies: dict[str, Estimate], evidence: Evidence) -> Bars:
         title="Accuracy by wording",
         caption="Each template alone, 95% Clopper-Pearson intervals; the line is the ensemble.",
         x_label="accuracy",
+        unit="percent",
+        better="higher",
         bars=tuple(bar(name, found) for name, found in accuracies.items()),
         markers=(Marker(axis="x", value=float(hits.mean()), label="ensemble"),),
     )

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from candid import models
 from candid.errors import InputError
@@ -12,16 +11,16 @@ from candid.report import Report
 from candid.report.content import Content
 from candid.types import Encoder, Features, Image, ImageSet
 from candid.workflows.encoding import encode
-from candid.workflows.evidence import Evidence, LabelledSet, align
+from candid.workflows.evidence import Evidence, LabelledSet, align, check_choices
 from candid.workflows.findings import audit_features
 from candid.workflows.predictor import Predictor
-from candid.workflows.provenance import describe_input, describe_model, package_versions, unreadable
+from candid.workflows.provenance import Role, describe_input, describe_model, package_versions, unreadable
 from candid.workflows.verdict import verdict
 
 __all__ = ["audit"]
 
-Role = Literal["known", "shift", "ood", "transfer"]
-Progress = Callable[[str, int, int], None]
+Sets = dict[Role, dict[str, ImageSet]]
+Encoded = dict[Role, dict[str, Features]]
 
 
 def audit(
@@ -39,8 +38,9 @@ def audit(
     detector: str = "mcm",
     cache: bool | Path = True,
     batch_size: int = 64,
+    workers: int | None = None,
     strict: bool = False,
-    progress: Progress | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
     command: str = "workflows.audit",
 ) -> Report:
     """How far this model can be trusted on the known images: a report that also made a predictor.
@@ -50,66 +50,53 @@ def audit(
     other conditions, `transfer` sets are other labelled data. `progress(set, done, total)` is told how encoding goes.
     Definitions and verdict rules: docs/studies/audit.md.
     """
-    names = _classes(classes, known)
-    wordings = tuple(templates) if templates is not None else tuple(models.TEMPLATES)
-    sets: dict[tuple[Role, str], ImageSet] = {("known", "known"): known}
-    for role, given in (("shift", shift), ("ood", ood), ("transfer", transfer)):
-        sets |= {(role, name): images for name, images in (given or {}).items()}  # type: ignore[misc]
+    names, wordings = _classes(classes, known), tuple(models.TEMPLATES if templates is None else templates)
+    check_choices(names, len(known), labels=labels, keep=keep, detector=detector)
+    sets = _sets(names, known, shift or {}, ood or {}, transfer or {})
+    head, each = models.zero_shot(model, names, templates=wordings), {}
+    if len(wordings) > 1:
+        each = models.zero_shot_each(model, names, templates=wordings)
     features = {
-        key: _encode(model, images, name=key[1], cache=cache, batch_size=batch_size, strict=strict, progress=progress)
-        for key, images in sets.items()
+        role: {
+            name: _encode(
+                model,
+                images,
+                name=name if role == "known" else f"{role}: {name}",
+                progress=progress,
+                cache=cache,
+                batch_size=batch_size,
+                workers=workers,
+                strict=strict,
+            )
+            for name, images in found.items()
+        }
+        for role, found in sets.items()
     }
     evidence = Evidence(
-        head=models.zero_shot(model, names, templates=wordings),
-        known=align(features["known", "known"], names, name="known"),
-        ood={name: found for (role, name), found in features.items() if role == "ood"},
-        shift={name: found for (role, name), found in features.items() if role == "shift"},
-        transfer={
-            name: _labelled(model, found, wordings, name)
-            for (role, name), found in features.items()
-            if role == "transfer"
-        },
-        templates={each: models.zero_shot(model, names, templates=[each]) for each in wordings},
+        head=head,
+        known=features["known"]["known"],
+        ood=features["ood"],
+        shift=features["shift"],
+        transfer={name: _labelled(model, found, wordings, name) for name, found in features["transfer"].items()},
+        templates=each,
         labels=labels,
         seed=seed,
         keep=keep,
         detector=detector,
     )
     findings = audit_features(evidence, _reader(known))
-    config = {
-        "model": model.id,
-        "revision": model.revision,
-        "classes": list(names),
-        "templates": list(wordings),
-        "labels": labels,
-        "seed": seed,
-        "keep": keep,
-        "detector": detector,
-        "batch_size": batch_size,
-        "strict": strict,
-        "known": known.source,
-        **{
-            role: {name: images.source for (kind, name), images in sets.items() if kind == role}
-            for role in ("shift", "ood", "transfer")
-        },
-    }
-    predictor = Predictor(
-        evidence.head,
-        findings.temperature,
-        detector,
-        findings.threshold,
-        keep,
-        model.id,
-        model.revision,
-        model.preprocessing,
-        encoder=model,
-    )
-    rows = (*findings.rows, unreadable(features.values()))
+    choices = {"labels": labels, "seed": seed, "keep": keep, "detector": detector}
+    config = _config(model, sets, names, wordings) | choices | {"batch_size": batch_size, "strict": strict}
+    rows = (*findings.rows, unreadable(found for role in features.values() for found in role.values()))
     content = Content(
         command=command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         config=config,
-        inputs=tuple(describe_input(*key, sets[key], found) for key, found in features.items()),
+        inputs=tuple(
+            describe_input(role, name, images, features[role][name])
+            for role, found in sets.items()
+            for name, images in found.items()
+        ),
         model=describe_model(model),
         packages=package_versions(),
         seed=seed,
@@ -117,6 +104,17 @@ def audit(
         rows=rows,
         sections=findings.sections,
         cannot_say=findings.cannot_say,
+    )
+    predictor = Predictor(
+        head=head,
+        temperature=findings.temperature,
+        detector=detector,
+        threshold=findings.threshold,
+        keep=keep,
+        model=_located(model.id),
+        revision=model.revision,
+        preprocessing=model.preprocessing,
+        encoder=model,
     )
     return Report(content, made={"predictor": predictor})
 
@@ -131,28 +129,69 @@ def _classes(given: Sequence[str] | None, known: ImageSet) -> tuple[str, ...]:
     return names
 
 
+def _sets(
+    classes: tuple[str, ...],
+    known: ImageSet,
+    shift: Mapping[str, ImageSet],
+    ood: Mapping[str, ImageSet],
+    transfer: Mapping[str, ImageSet],
+) -> Sets:
+    """All sets by role, labels matched to the classes, so that a mistake shows before hours of encoding."""
+    for name, images in transfer.items():
+        if images.labels is None or images.classes is None:
+            raise InputError(f"transfer set {name} needs labels with class names; give it as ood or leave it out")
+    return {
+        "known": {"known": align(known, classes, name="known")},
+        "shift": {name: align(images, classes, name=name) for name, images in shift.items()},
+        "ood": dict(ood),
+        "transfer": dict(transfer),
+    }
+
+
 def _encode(
     model: Encoder,
     images: ImageSet,
     *,
     name: str,
-    cache: bool | Path,
-    batch_size: int,
-    strict: bool,
-    progress: Progress | None,
+    progress: Callable[[str, int, int], None] | None,
+    **options: Any,
 ) -> Features:
-    told = None if progress is None else partial(progress, name)
-    features = encode(model, images, cache=cache, batch_size=batch_size, strict=strict, progress=told)
+    def told(done: int, total: int) -> None:
+        if progress is not None:
+            progress(name, done, total)
+
+    features = encode(model, images, progress=told, **options)
     if not len(features):
         reasons = sorted({file.reason for file in features.skipped})[:3]
-        raise InputError(f"none of the {len(features.skipped)} images of set {name} can be read: {'; '.join(reasons)}")
+        raise InputError(f"none of the {len(features.skipped)} files of set {name} can be read: {'; '.join(reasons)}")
     return features
 
 
 def _labelled(model: Encoder, features: Features, wordings: tuple[str, ...], name: str) -> LabelledSet:
-    if features.labels is None or features.classes is None:
-        raise InputError(f"transfer set {name} needs labels with class names; pass it as ood= or leave it out")
+    if features.classes is None:
+        raise InputError(f"transfer set {name} needs class names")
     return LabelledSet(features, models.zero_shot(model, features.classes, templates=wordings))
+
+
+def _config(model: Encoder, sets: Sets, classes: tuple[str, ...], wordings: tuple[str, ...]) -> dict[str, Any]:
+    """What repeats the run: where everything came from and what it was asked with."""
+    sources: dict[str, Any] = {
+        role: {name: images.source for name, images in found.items()} for role, found in sets.items()
+    }
+    return {
+        "model": model.id,
+        "revision": model.revision,
+        "classes": list(classes),
+        "templates": list(wordings),
+        **sources,
+        "known": sources["known"]["known"],
+    }
+
+
+def _located(name: str) -> str:
+    """A local checkpoint by its full path, for predictors are loaded from other folders; other names as they are."""
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if (folder / "config.json").is_file() else name
 
 
 def _reader(images: ImageSet) -> Callable[[str], Image]:

@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int
 
 from candid.arrays import check_labels, check_logits
 from candid.errors import InputError, nearest
-from candid.types import Features, Head, Labels, Logits
+from candid.types import Features, Head, ImageSet, Labels, Logits
+from candid.workflows.detectors import DETECTORS
 from candid.workflows.split import stratified_order
 
-__all__ = ["Evidence", "LabelledSet", "align"]
+__all__ = ["Evidence", "LabelledSet", "align", "check_choices"]
 
 FEWEST_TO_SPLIT = 20  # below this a half is too few rows to fit or to judge anything
 FEWEST_TO_JUDGE = 10
@@ -47,19 +49,9 @@ class Evidence:
 
     def __post_init__(self) -> None:
         n, classes = len(self.known), self.head.classes
-        if len(classes) < 2:
-            raise InputError(f"expected at least 2 classes, got {list(classes)}; a choice among one is always right")
-        if n == 0:
-            raise InputError("expected at least one readable known image, got none")
+        check_choices(classes, n, labels=self.labels, keep=self.keep, detector=self.detector)
         if self.known.labels is not None:
             check_labels(self.known.labels, classes=len(classes), rows=n)
-        if not 0 < self.keep < 1:
-            raise InputError(f"keep must lie between 0 and 1, got {self.keep}")
-        if self.labels is not None and not 0 <= self.labels <= max(0, n - FEWEST_TO_JUDGE):
-            raise InputError(
-                f"labels must leave {FEWEST_TO_JUDGE} of the {n} known images to judge by: "
-                f"expected 0 to {max(0, n - FEWEST_TO_JUDGE)}, got {self.labels}"
-            )
 
     @cached_property
     def logits(self) -> Logits:
@@ -109,14 +101,38 @@ class Evidence:
         return self._half if self.labels is None else self.labels
 
 
-def align(features: Features, classes: tuple[str, ...], *, name: str) -> Features:
+def check_choices(classes: tuple[str, ...], known: int, *, labels: int | None, keep: float, detector: str) -> None:
+    """Refuse choices no audit of so many known images can follow; asked before anything is encoded."""
+    if len(classes) < 2:
+        raise InputError(f"expected at least 2 classes, got {list(classes)}; a choice among one is always right")
+    if known == 0:
+        raise InputError("expected at least one readable known image, got none")
+    if not 0 < keep < 1:
+        raise InputError(f"keep must lie between 0 and 1, got {keep}")
+    if detector not in DETECTORS:
+        raise InputError(f"no detector named {detector}; {nearest(detector, DETECTORS)}")
+    most = max(0, known - FEWEST_TO_JUDGE)
+    if labels is not None and not 0 <= labels <= most:
+        raise InputError(
+            f"labels must leave {FEWEST_TO_JUDGE} of the {known} known images to judge by: "
+            f"expected 0 to {most}, got {labels}"
+        )
+
+
+Labelled = TypeVar("Labelled", Features, ImageSet)
+
+
+def align(features: Labelled, classes: tuple[str, ...], *, name: str) -> Labelled:
     """The same rows with labels that index `classes`, matched by class name.
 
     >>> shifted = Features(np.eye(2, dtype=np.float32), ("a", "b"), "m", np.array([0, 1]), classes=("dog", "cat"))
     >>> align(shifted, ("cat", "dog"), name="shifted").labels.tolist()
     [1, 0]
     """
-    if features.labels is None or features.classes is None or features.classes == classes:
+    if features.labels is None or features.classes == classes:
+        return features
+    if features.classes is None:
+        check_labels(features.labels, classes=len(classes), rows=len(features), name=f"labels of {name}")
         return features
     index = {label: place for place, label in enumerate(classes)}
     used = [features.classes[label] for label in np.unique(features.labels)]

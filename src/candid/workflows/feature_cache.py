@@ -58,7 +58,7 @@ class FeatureCache:
                 vectors, notes = file.get_tensor("vectors"), file.metadata()
         except (OSError, SafetensorError):
             return None
-        if not notes or notes.get("checksum") != _checksum(vectors, notes.get("unreadable", "")):
+        if not notes or notes.get("checksum") != _checksum(run, vectors, notes.get("unreadable", "")):
             return None
         return Encoded(vectors, {int(place): reason for place, reason in json.loads(notes["unreadable"]).items()})
 
@@ -66,7 +66,7 @@ class FeatureCache:
         """Write the run, whole or not at all."""
         vectors = np.ascontiguousarray(encoded.vectors, dtype=np.float32)
         unreadable = json.dumps(encoded.unreadable)
-        notes = {"unreadable": unreadable, "checksum": _checksum(vectors, unreadable)}
+        notes = {"unreadable": unreadable, "checksum": _checksum(run, vectors, unreadable)}
         with atomic(self._path(run)) as part:
             part.write_bytes(save({"vectors": vectors}, notes))
 
@@ -92,8 +92,8 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "candid"
 
 
-def _checksum(vectors: Vectors, unreadable: str) -> str:
-    return digest(np.ascontiguousarray(vectors).tobytes() + unreadable.encode())
+def _checksum(run: Run, vectors: Vectors, unreadable: str) -> str:
+    return digest(run.key.encode() + np.ascontiguousarray(vectors).tobytes() + unreadable.encode())
 
 
 def _remove_abandoned(part: Path) -> None:

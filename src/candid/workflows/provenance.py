@@ -12,14 +12,13 @@ from candid.report.content import Input, ModelCard, Row, SkippedFile
 from candid.types import Encoder, Features, ImageSet
 from candid.workflows.part import row
 
-__all__ = ["describe_input", "describe_model", "package_versions", "unreadable"]
+__all__ = ["Role", "content_digest", "describe_input", "describe_model", "package_versions", "unreadable"]
 
+Role = Literal["known", "shift", "ood", "transfer"]
 PACKAGES = ("candid-vision", "torch", "transformers", "numpy", "scipy", "pillow", "safetensors", "pyarrow")
 
 
-def describe_input(
-    role: Literal["known", "shift", "ood", "transfer"], name: str, images: ImageSet, features: Features
-) -> Input:
+def describe_input(role: Role, name: str, images: ImageSet, features: Features) -> Input:
     """One image set as it was used: how many rows, a hash of every file's bytes in order, what was skipped and why."""
     return Input(
         role=role,

@@ -8,17 +8,18 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from candid import metrics
-from candid.types import Estimate, Scores
+from candid.types import Estimate
 from candid.workflows import resampled
 
 __all__ = ["numbers_of", "ranking"]
 
 TPR = 0.95
-Counts = Int[np.ndarray, "b g"]
+Known = Float[np.ndarray, " known"]
+Unknown = Float[np.ndarray, " unknown"]
 Draws = Float[np.ndarray, " b"]
 
 
-def ranking(known: Scores, unknown: Scores, *, seed: int) -> dict[str, Estimate]:
+def ranking(known: Known, unknown: Unknown, *, seed: int) -> dict[str, Estimate]:
     """AUROC, FPR95 and AUPR in both directions, each with its interval; n counts both sides.
 
     >>> found = ranking(np.array([0.0, 1.0, 2.0]), np.array([1.0, 3.0]), seed=0)
@@ -37,7 +38,7 @@ def ranking(known: Scores, unknown: Scores, *, seed: int) -> dict[str, Estimate]
     return {name: Estimate(value, *resampled.shifted_interval(value, draws[name]), n) for name, value in values.items()}
 
 
-def _draws(known: Scores, unknown: Scores, seed: int) -> dict[str, Draws]:
+def _draws(known: Known, unknown: Unknown, seed: int) -> dict[str, Draws]:
     levels, place = np.unique(np.concatenate([known, unknown]), return_inverse=True)
     at_known, at_unknown = place[: len(known)], place[len(known) :]
     pairs = zip(

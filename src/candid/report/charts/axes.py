@@ -11,7 +11,7 @@ from candid.report.charts.svg import FONT, element, text, text_width
 from candid.report.content import Marker, Unit
 from candid.report.wording import number
 
-__all__ = ["Frame", "Scale", "spread", "tick_label"]
+__all__ = ["Frame", "Scale", "label_room", "marker_rows", "spread", "tick_label"]
 
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 Points = Sequence[tuple[float, float]]  # pixels
@@ -22,13 +22,13 @@ ROW = 15.0  # height of one row of marker labels
 class Scale:
     """Values `low` to `high` onto pixels `start` to `end`, evenly or by their logarithm."""
 
-    low: float
-    high: float
-    start: float
-    end: float
+    low: float | int
+    high: float | int
+    start: float | int
+    end: float | int
     log: bool = False
 
-    def __call__(self, value: float) -> float:
+    def __call__(self, value: float | int) -> float:
         value = min(max(value, self.low), self.high)
         if self.log:
             part = math.log(value / self.low) / math.log(self.high / self.low)
@@ -47,10 +47,10 @@ class Scale:
         return _log_ticks(self.low, self.high, most) if self.log else _even_ticks(self.low, self.high, most)
 
 
-def spread(values: Sequence[float], unit: Unit = "number", *, zero: bool = False) -> tuple[float, float]:
-    """Ends of an axis that shows the values: a little air, zero where it is near or wanted, shares within 0 to 1."""
+def spread(values: Sequence[float], unit: Unit = "number") -> tuple[float, float]:
+    """Ends of an axis that shows the values: a little air, zero where it is near, shares within 0 to 1."""
     low, high = min(values), max(values)
-    if zero or 0 <= low < 0.5 * high:
+    if 0 <= low < 0.5 * high:
         low = min(low, 0.0)
     air = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
     bottom, top = (low if low == 0 else low - air), (0.0 if high == 0 and low < 0 else high + air)
@@ -63,8 +63,8 @@ def spread(values: Sequence[float], unit: Unit = "number", *, zero: bool = False
 class Frame:
     """The plotting area: two scales in a picture of `width` by `height`."""
 
-    width: float
-    height: float
+    width: float | int
+    height: float | int
     x: Scale
     y: Scale
 
@@ -72,7 +72,7 @@ class Frame:
         """Hairlines, tick labels and the names of the axes, the vertical one's above it so that it reads level."""
         left, right, floor = self.x.start, self.x.end, self.y.start
         marks = []
-        for tick in self.y.ticks(max(2, int((floor - self.y.end) / 38))):
+        for tick in self.y.ticks(_tick_count(floor - self.y.end)):
             y = self.y(tick)
             kind = "axis" if abs(y - floor) < 0.5 else "grid"
             marks.append(element("line", x1=left, x2=right, y1=y, y2=y, class_=kind))
@@ -91,7 +91,7 @@ class Frame:
             half = text_width(label) / 2
             if x - half < taken:
                 continue
-            middle = min(x, self.width - half)
+            middle = min(max(x, half), self.width - half)
             marks.append(element("line", x1=x, x2=x, y1=self.y.start, y2=self.y.start + 4, class_="axis"))
             marks.append(text(label, middle, self.y.start + 17, kind="tick", anchor="middle"))
             taken = middle + half + 6
@@ -113,8 +113,18 @@ class Frame:
 
 def marker_rows(markers: Sequence[Marker], low: float, high: float, width: float, left: float, log: bool) -> int:
     """How many rows of labels the markers across the x axis need above the plot."""
-    frame = Frame(width, 100, Scale(low, high, left, width - 8, log), Scale(0, 1, 90, 10))
+    frame = Frame(width, 100.0, Scale(low, high, left, width - 8, log), Scale(0, 1, 90, 10))
     return max((row + 1 for _, row, _, _ in _placed(frame, [m for m in markers if m.axis == "x"])), default=0)
+
+
+def label_room(low: float, high: float, height: float, unit: Unit) -> float:
+    """How wide the labels of a vertical axis of this height are."""
+    ticks = Scale(low, high, 1.0, 0.0).ticks(_tick_count(height))
+    return 10.0 + max((text_width(tick_label(tick, unit)) for tick in ticks), default=20.0)
+
+
+def _tick_count(height: float) -> int:
+    return max(2, int(height / 38))
 
 
 def tick_label(value: float, unit: Unit) -> str:
@@ -182,7 +192,7 @@ def _distance(x: float, y: float, wide: float, busy: Points) -> float:
     return min((math.hypot(max(x - px, 0.0, px - x - wide), py - y) for px, py in busy), default=math.inf)
 
 
-def _even_ticks(low: float, high: float, most: int) -> list[float]:
+def _even_ticks(low: float | int, high: float | int, most: int) -> list[float]:
     rough = (high - low) / max(1, most)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(s * power for s in STEPS if s * power >= rough * 0.999)
@@ -190,7 +200,7 @@ def _even_ticks(low: float, high: float, most: int) -> list[float]:
     return [round(i * step, 12) + 0.0 for i in range(first, last + 1)]
 
 
-def _log_ticks(low: float, high: float, most: int) -> list[float]:
+def _log_ticks(low: float | int, high: float | int, most: int) -> list[float]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for within in ((1, 2, 5), (1, 3), (1,)):
         ticks = [round(m * 10.0**d, 12) for d in decades for m in within if low <= m * 10.0**d <= high]

@@ -27,7 +27,7 @@ def draw(figure: Bars, bars: Sequence[Bar], width: float, name: str) -> Markup:
     stacked = width < STACKED
     numbers = [with_interval(b.value, b.low, b.high, figure.unit) for b in bars]
     names_room = 0.0 if stacked else min(0.34 * width, 10 + max(text_width(clean(b.label)) for b in bars))
-    numbers_room = 0.0 if stacked else 14 + max(text_width(words) for words in numbers)
+    numbers_room = 0.0 if stacked else 14.0 + max(text_width(words) for words in numbers)
     pitch = 38.0 if stacked else 25.0
     low, high = _ends(figure)
     rows = marker_rows(figure.markers, low, high, width, names_room, False)

@@ -2,8 +2,8 @@
 
 from markupsafe import Markup
 
-from candid.report.charts.axes import ROW, Frame, Scale, marker_rows, tick_label
-from candid.report.charts.svg import FONT, element, picture, text_width
+from candid.report.charts.axes import ROW, Frame, Scale, label_room, marker_rows
+from candid.report.charts.svg import FONT, element, picture
 from candid.report.content import Counts, Histogram
 from candid.report.wording import count, number
 
@@ -34,7 +34,7 @@ def _frame(figure: Histogram, width: float) -> Frame:
     values = [*figure.edges, *(m.value for m in figure.markers if m.axis == "x")]
     low, high = min(values), max(values)
     top = max(max(s.shares) for s in figure.series) * 1.06 or 1.0
-    left = 10 + max(text_width(tick_label(t, "percent")) for t in Scale(0, top, 1, 0).ticks(6))
+    left = label_room(0.0, top, 0.42 * width, "percent")
     ceiling = FONT + 14 + ROW * marker_rows(figure.markers, low, high, width, left, False)
     height = ceiling + 0.42 * width + 42
     return Frame(width, height, Scale(low, high, left, width - 8), Scale(0, top, height - 42, ceiling))

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from candid.report.charts.axes import ROW, Frame, Scale, marker_rows, spread, tick_label
-from candid.report.charts.svg import FONT, element, picture, text_width
+from candid.report.charts.axes import ROW, Frame, Scale, label_room, marker_rows, spread, tick_label
+from candid.report.charts.svg import FONT, element, picture
 from candid.report.content import Line, Lines
 from candid.report.wording import number
 
@@ -50,8 +50,7 @@ def _frame(figure: Lines, xs: Sequence[float], ys: Sequence[float], width: float
     log = figure.log_x and min(xs) > 0
     low, high = (min(xs), max(xs)) if min(xs) < max(xs) else spread(xs, figure.x_unit)
     bottom, top = spread(ys, figure.y_unit)
-    ticks = Scale(bottom, top, 1, 0).ticks(6)
-    left = 10 + max((text_width(tick_label(t, figure.y_unit)) for t in ticks), default=20)
+    left = label_room(bottom, top, 0.5 * width, figure.y_unit)
     ceiling = FONT + 14 + ROW * marker_rows(figure.markers, low, high, width, left, log)
     height = ceiling + 0.5 * width + 42
     return Frame(width, height, Scale(low, high, left, width - 8, log), Scale(bottom, top, height - 42, ceiling))

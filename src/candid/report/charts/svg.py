@@ -12,7 +12,7 @@ FONT = 12.0  # pixels; the page draws every picture at about its own size
 NARROW = set(" .,:;'|!ijlIft()[]-")
 
 
-def element(tag: str, *children: str | Markup, **attributes: str | float) -> Markup:
+def element(tag: str, *children: str | Markup, **attributes: str | float | int) -> Markup:
     """One SVG element. Plain strings are escaped; `class_` and `stroke_width` become class and stroke-width.
 
     >>> element("text", "a < b", x=1.5, class_="tick")
@@ -38,7 +38,7 @@ def picture(width: float, height: float, name: str, title: str, description: str
     )
 
 
-def text(words: str, x: float, y: float, *, kind: str, anchor: str = "start") -> Markup:
+def text(words: str, x: float | int, y: float | int, *, kind: str, anchor: str = "start") -> Markup:
     """A text at its baseline."""
     return element("text", words, x=x, y=y, class_=kind, text_anchor=anchor)
 
@@ -60,8 +60,8 @@ def text_width(words: str, size: float = FONT) -> float:
 def cut(words: str, room: float, size: float = FONT) -> str:
     """The text, or as much of it as fits the room and an ellipsis.
 
-    >>> cut("a rather long class name", 60)
-    'a rather…'
+    >>> cut("a rather long class name", 60.0)
+    'a rathe…'
     """
     if text_width(words, size) <= room:
         return words
@@ -84,7 +84,7 @@ def _width(character: str) -> float:
     return 0.8 if character.isupper() or character in "mw@%" else 0.62
 
 
-def _attribute(value: str | float) -> str:
+def _attribute(value: str | float | int) -> str:
     if isinstance(value, str):
         return str(escape(clean(value)))
     return f"{value:.2f}".rstrip("0").rstrip(".")

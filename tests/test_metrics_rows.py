@@ -1,0 +1,114 @@
+"""The one pass behind everything: against scipy, and the compiled route against numpy."""
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+
+from candid import metrics
+from candid.calibrate import Temperature
+from candid.errors import InputError
+from candid.metrics import rows
+
+
+def sample(n=300, k=37, dtype=np.float32):
+    rng = np.random.default_rng(2)
+    logits = (5 * rng.normal(size=(n, k))).astype(dtype)
+    logits[::3, 20:] = -np.inf
+    logits[::4] *= 300  # saturated
+    return logits
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    pytest.importorskip("numba")
+    monkeypatch.setattr(rows, "COMPILED_CELLS", 1)
+
+
+@pytest.mark.parametrize("beta", [1e-3, 1.0, 7.0])
+def test_log_sum_mean_and_variance_are_those_of_the_softmax(beta):
+    logits = sample()
+    top = rows.highest(logits)
+    found = rows.tilted(logits, top.value, beta)
+    gaps = logits.astype(np.float64) - top.value[:, None]
+    log_sum = logsumexp(beta * gaps, axis=1)
+    p = np.exp(beta * gaps - log_sum[:, None])
+    gaps[np.isneginf(gaps)] = 0
+    mean = (p * gaps).sum(1)
+    assert found.log_sum == pytest.approx(log_sum, rel=1e-13, abs=1e-15)
+    assert found.mean == pytest.approx(mean, rel=1e-12, abs=1e-300)
+    assert found.variance == pytest.approx((p * (gaps - mean[:, None]) ** 2).sum(1), rel=1e-10, abs=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("beta", [1e-20, 0.01, 1.0, 50.0])
+def test_the_compiled_route_equals_numpy(dtype, beta, monkeypatch):
+    pytest.importorskip("numba")
+    logits = sample(dtype=dtype)
+    top = rows.highest(logits).value
+    plain = rows.tilted(logits, top, beta)
+    mass = rows.inverse_mass(logits, top, beta)
+    monkeypatch.setattr(rows, "COMPILED_CELLS", 1)
+    fast = rows.tilted(logits, top, beta)
+    for ours, reference in zip(fast, plain, strict=True):
+        assert ours == pytest.approx(reference, rel=1e-11, abs=1e-11)
+    assert rows.inverse_mass(logits, top, beta) == pytest.approx(mass, rel=1e-13)
+
+
+@pytest.mark.parametrize("beta", [0.01, 1.0, 50.0])
+def test_single_precision_is_right_to_a_millionth_on_both_routes(beta, monkeypatch):
+    logits = sample()
+    top = rows.highest(logits).value
+    exact = rows.inverse_mass(logits, top, beta)
+    assert rows.inverse_mass_single(logits, top, beta) == pytest.approx(exact, rel=1e-6)
+    pytest.importorskip("numba")
+    monkeypatch.setattr(rows, "COMPILED_CELLS", 1)
+    assert rows.inverse_mass_single(logits, top, beta) == pytest.approx(exact, rel=1e-6)
+
+
+@pytest.mark.usefixtures("compiled")
+def test_the_compiled_fit_and_ece_equal_numpys(monkeypatch):
+    rng = np.random.default_rng(0)
+    logits = (3 * rng.normal(size=(9000, 20))).astype(np.float32)
+    labels = (logits / 1.7 + rng.gumbel(size=logits.shape)).argmax(1)
+    fast, fast_ece = Temperature.fit(logits, labels), metrics.ece_of_logits(logits, labels)
+    monkeypatch.setattr(rows, "COMPILED_CELLS", 1 << 60)
+    plain = Temperature.fit(logits, labels)
+    assert fast.value == pytest.approx(plain.value, rel=1e-11)
+    assert fast.standard_error == pytest.approx(plain.standard_error, rel=1e-9)
+    assert fast_ece == pytest.approx(metrics.ece_of_logits(logits, labels), abs=1e-7)
+
+
+@pytest.mark.usefixtures("compiled")
+def test_what_the_compiled_route_cannot_read_goes_through_numpy():
+    logits = sample()
+    columns = np.asfortranarray(logits)
+    assert not rows.compiled_pays(columns)
+    assert not rows.compiled_pays(logits.astype(np.float16))
+    top = rows.highest(columns).value
+    assert rows.inverse_mass(columns, top, 1.0) == pytest.approx(rows.inverse_mass(logits, top, 1.0), rel=1e-13)
+
+
+@pytest.mark.usefixtures("compiled")
+def test_read_only_logits_are_read():
+    logits = sample()
+    logits.flags.writeable = False
+    assert len(metrics.top_scores(logits).label) == len(logits)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_logits_no_softmax_can_use_are_named_by_row(bad):
+    logits = np.zeros((4, 3))
+    logits[2, 1] = bad
+    with pytest.raises(InputError, match="row 2"):
+        metrics.top_scores(logits)
+
+
+def test_a_row_of_only_masked_classes_is_refused():
+    with pytest.raises(InputError, match="never a whole row"):
+        metrics.top_scores(np.array([[0.0, 1.0], [-np.inf, -np.inf]]))
+
+
+def test_blocks_cover_every_row_once():
+    for n, k in ((1, 1), (5, 40_000), (1000, 100), (3, 200_000)):
+        covered = [i for block in rows.row_blocks(n, k) for i in range(block.start, block.stop)]
+        assert covered == list(range(n))
