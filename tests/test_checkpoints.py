@@ -117,6 +117,15 @@ def test_weights_of_old_pytorch_files_are_the_same_weights(folder):
     np.testing.assert_allclose(found, expected, atol=1e-6)  # not bitwise: the two formats align tensors differently
 
 
+def test_weights_stored_in_half_precision_run_in_single(folder):
+    expected = models.load(str(folder))
+    weights(folder, lambda tensors: tensors.update({name: t.half() for name, t in tensors.items()}))
+    found = models.load(str(folder), device="cpu")
+    assert found.module.dtype == torch.float32
+    assert found.scale == pytest.approx(expected.scale, rel=1e-3)
+    np.testing.assert_allclose(found.encode_texts(["a cat"]), expected.encode_texts(["a cat"]), atol=5e-3)
+
+
 class Payload:
     """What a hostile weights file holds: a call that unpickling would make."""
 

@@ -1,6 +1,12 @@
 """Adapters against the framework's own full forward pass, on random checkpoints in the Hub's format."""
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +25,7 @@ from checkpoints import (
 
 from candid import models
 from candid.errors import InputError
+from candid.models.device import Placement
 from candid.models.framework import quiet, transformers
 from candid.types import Encoder
 
@@ -135,6 +142,19 @@ def test_half_precision_changes_the_digits_not_the_type(dtype, kind, folders, lo
     assert np.abs(half.encode_texts(TEXTS) - loaded[kind].encode_texts(TEXTS)).max() < 0.1
 
 
+def test_autocast_rows_are_float32_and_unit_too(kind, loaded):
+    """The path CUDA takes, on the CPU's own autocast."""
+    placement = Placement(torch.device("cpu"), torch.float32, torch.bfloat16)
+    model, images = replace(loaded[kind], placement=placement), pictures()
+    for mixed, whole in (
+        (model.encode_images(images), loaded[kind].encode_images(images)),
+        (model.encode_texts(TEXTS), loaded[kind].encode_texts(TEXTS)),
+    ):
+        assert mixed.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(mixed, axis=1), 1, atol=1e-6)
+        assert 0 < np.abs(mixed - whole).max() < 0.1
+
+
 def test_pixels_prepared_in_threads_give_the_rows_of_encode_images(kind, loaded):
     model, images = loaded[kind], pictures(16, 70, 45)
     with ThreadPoolExecutor(4) as pool:
@@ -179,6 +199,36 @@ def test_autocast_on_cuda_stays_close_to_the_cpu(kind, folders, loaded):
     model = models.load(str(folders[kind]))
     assert model.device == "cuda"
     assert (model.encode_images(pictures()) * loaded[kind].encode_images(pictures())).sum(axis=1).min() > 0.9999
+
+
+def test_a_torchvision_that_cannot_be_imported_does_no_harm(folders, tmp_path):
+    """A real one, as far as import goes: installed, with its metadata, and raising when it is loaded."""
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms not found')")
+    (tmp_path / "torchvision-0.28.0.dist-info").mkdir()
+    metadata = "Metadata-Version: 2.1\nName: torchvision\nVersion: 0.28.0\n"
+    (tmp_path / "torchvision-0.28.0.dist-info" / "METADATA").write_text(metadata)
+    program = "import sys; from candid import models; print(models.load(sys.argv[1]).encode_texts(['a cat']).shape)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folders["clip"])],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == (f"(1, {DIM})\n", "")
+
+
+@pytest.mark.parametrize("kind", ["siglip", "siglip2", "naflex"])
+def test_a_tokenizer_that_asks_for_a_mask_gets_one(kind, folders, tmp_path):
+    folder = shutil.copytree(folders[kind], tmp_path / kind)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings["model_input_names"] = ["input_ids", "attention_mask"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    model, images = models.load(str(folder)), pictures()
+    logits = model.scale * model.encode_images(images) @ model.encode_texts(TEXTS).T + model.bias
+    np.testing.assert_allclose(logits, full_forward(folder, kind, images, TEXTS), atol=2e-4)
+    assert np.abs(logits - full_forward(folders[kind], kind, images, TEXTS)).max() > 1e-3
 
 
 def test_one_string_in_place_of_a_list_is_refused(loaded):

@@ -70,9 +70,10 @@ def test_each_rule_moves_the_verdict(key, value, expected):
     assert level({key: value}) == expected
 
 
-def test_a_large_ece_is_good_where_a_calibrated_model_would_show_as_much():
+def test_an_ece_is_good_where_a_calibrated_model_would_show_as_much_unless_the_rows_are_too_few_to_tell():
     null = {("ece_if_calibrated", "calibrated"): (0.08, 0.05, 0.12)}
-    assert level({("ece", "calibrated"): (0.10, 0.05, 0.15), **null}) == "good"
+    assert level({("ece", "calibrated"): (0.07, 0.02, 0.12), **null}) == "good"
+    assert level({("ece", "calibrated"): (0.10, 0.05, 0.15), **null}) == "caution"
 
 
 def test_few_rows_are_a_reason_for_caution():
@@ -104,7 +105,7 @@ def test_reasons_come_worst_first_and_the_verdict_is_the_first():
 
 def test_the_headline_is_a_sentence_with_the_numbers():
     assert verdict(rows({("ece", "raw"): (0.10, 0.09, 0.11)}), detector="mcm").headline == (
-        "It is right on 80.0% (78.0% to 82.0%) of 1,000 images and says 90.0%; one temperature (T = 1.50) takes its "
+        "It is right on 80.0% (78.0% to 82.0%) of 1,000 images and says it is 90.0% sure; one temperature (T = 1.50) takes its "
         "calibration error from 0.100 to 0.020; of images it does not know it lets in 6.0% (noise)."
     )
 

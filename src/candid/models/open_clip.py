@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from candid.errors import InputError, nearest
+from candid.errors import InputError, MissingExtra, nearest
 from candid.extras import require
 from candid.models.device import place
 from candid.models.framework import quiet, to_device
@@ -22,8 +22,7 @@ RESAMPLE = {"bicubic": 3, "bilinear": 2}
 def load(name: str, *, device: str = "auto", dtype: str = "auto") -> TwoTowers:
     """The OpenCLIP model `NAME/TAG`. Weights are read with the safe loader only."""
     placement = place(device, dtype)
-    with quiet():
-        open_clip = require("openclip")
+    open_clip = _package()
     architecture, _, tag = name.partition("/")
     _check(open_clip, architecture, tag)
     model = _model(open_clip, architecture, tag)
@@ -56,6 +55,19 @@ def load(name: str, *, device: str = "auto", dtype: str = "auto") -> TwoTowers:
         module=model,
         tokenizer=tokenizer,
     )
+
+
+def _package() -> Any:
+    with quiet():
+        try:
+            return require("openclip")
+        except MissingExtra:
+            raise
+        except Exception as error:  # a torchvision built for another torch raises whatever it likes
+            raise MissingExtra(
+                f"open_clip is installed but cannot be imported ({error}); its torchvision must match torch "
+                f"{torch.__version__}: install both from the same index, pytorch.org names it"
+            ) from error
 
 
 def _check(open_clip: Any, architecture: str, tag: str) -> None:

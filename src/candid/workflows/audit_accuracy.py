@@ -37,7 +37,7 @@ def accuracy(evidence: Evidence) -> Part:
     confusions = _confusions(evidence, predicted)
     answer = f"Right on {share(overall)} of {len(correct):,} images."
     worst = min(by_class, key=lambda name: by_class[name].value)
-    answer += f" Weakest class: {worst}, {share(by_class[worst])}, n = {by_class[worst].n}."
+    answer += f" Weakest class: {worst}, {share(by_class[worst])}, n = {by_class[worst].n:,}."
     if absent:
         answer += f" No images of: {_some(absent)}."
     figures = (_bars("accuracy-class", "class", by_class, overall), confusions)
@@ -57,7 +57,7 @@ def _groups(evidence: Evidence, correct: Correct, overall: Estimate) -> Part:
     rows.append(row("worst_group_accuracy", f"group: {worst}", by_group[worst], key=True))
     gap = overall.value - by_group[worst].value
     answer = (
-        f"Worst of {len(by_group)} groups: {worst}, right on {share(by_group[worst])} of {by_group[worst].n} images, "
+        f"Worst of {len(by_group)} groups: {worst}, right on {share(by_group[worst])} of {by_group[worst].n:,} images, "
         f"{100 * gap:.1f} points below the overall accuracy. The worst of several looks worse than it is, by selection."
     )
     if absent := [name for name in names if name not in by_group]:

@@ -16,7 +16,7 @@ from candid.workflows.evidence import FEWEST_TO_SPLIT, Evidence
 from candid.workflows.judged import Judged, judge
 from candid.workflows.part import NUMBERS, Part, row, span
 
-__all__ = ["Fitted", "calibration", "fit_temperature", "null_ece"]
+__all__ = ["Fitted", "calibration", "fit_temperature", "null_ece", "reliability_series"]
 
 FEWEST_TO_FIT = 10
 SMOOTH_DRAWS = 100
@@ -26,10 +26,11 @@ CLASSWISE_CELLS = 1 << 22  # n x k above which class-wise ECE gets fewer resampl
 
 @dataclass(frozen=True)
 class Fitted:
-    """One temperature, or why there is none."""
+    """One temperature, or why there is none: `reason` in a few words, `detail` in full."""
 
     temperature: Estimate | None
     reason: str = ""
+    detail: str = ""
 
     @property
     def value(self) -> float:
@@ -40,11 +41,11 @@ class Fitted:
 def fit_temperature(logits: Logits, labels: Labels) -> Fitted:
     """The temperature of these rows with its 95% interval, or the reason why they have none."""
     if len(labels) < FEWEST_TO_FIT:
-        return Fitted(None, f"{len(labels)} labelled rows are too few to fit a temperature, {FEWEST_TO_FIT} are needed")
+        return Fitted(None, f"{len(labels)} rows are too few, {FEWEST_TO_FIT} are needed")
     try:
         fit = calibrate.Temperature.fit(logits, labels)
     except NoOptimum as error:
-        return Fitted(None, f"{len(labels)} rows, {error.verdict}: {error}")
+        return Fitted(None, f"{len(labels)} rows have no best one ({error.verdict})", str(error))
     low, high = fit.interval()
     return Fitted(Estimate(fit.value, low, high, fit.n))
 
@@ -72,7 +73,7 @@ def calibration(evidence: Evidence) -> tuple[Part, Fitted]:
         answer=_answer(rows, fitted, judged["raw"], evidence),
         figures=(_diagram(judged), _table(rows)),
     )
-    missing = () if fitted.temperature else (f"Whether one temperature would mend its confidence ({fitted.reason}).",)
+    missing = () if fitted.temperature else (f"Whether one temperature would mend its confidence: {fitted.reason}.",)
     return Part(tuple(rows), (section,), missing), fitted
 
 
@@ -125,19 +126,21 @@ def _removed(judged: dict[str, Judged], seed: int) -> Estimate:
     )
 
 
+def reliability_series(name: str, judged: Judged) -> ReliabilitySeries:
+    """One panel of a reliability diagram."""
+    diagram = metrics.reliability_of_top(judged.confidence, judged.correct)
+    columns = {field: getattr(diagram, field).tolist() for field in Bin.model_fields}
+    bins = tuple(Bin(**dict(zip(columns, each, strict=True))) for each in zip(*columns.values(), strict=True))
+    return ReliabilitySeries(name=name, bins=bins)
+
+
 def _diagram(judged: dict[str, Judged]) -> Reliability:
-    series = []
-    for name, found in judged.items():
-        diagram = metrics.reliability_of_top(found.confidence, found.correct)
-        columns = {name: getattr(diagram, name).tolist() for name in Bin.model_fields}
-        bins = tuple(Bin(**dict(zip(columns, each, strict=True))) for each in zip(*columns.values(), strict=True))
-        series.append(ReliabilitySeries(name=WORDS[name], bins=bins))
     return Reliability(
         id="reliability",
         title="Does it mean what it says?",
         caption="Share right against stated confidence, 15 bins, 95% Clopper-Pearson intervals. On the diagonal, "
         "a stated 80% is right 80 times in 100. Rows the temperature has not seen.",
-        series=tuple(series),
+        series=tuple(reliability_series(WORDS[name], found) for name, found in judged.items()),
     )
 
 
@@ -145,12 +148,12 @@ def _table(rows: list[Row]) -> Table:
     named = {(found.metric, found.slice): found for found in rows}
     columns = [name for name in ("raw", "calibrated") if ("ece", name) in named]
     order = ("ece", "ece_if_calibrated", "smooth_ece", "adaptive_ece", "classwise_ece", "nll", "brier")
-    body = [(metric, *(span(named[metric, name]) for name in columns)) for metric in order]
+    body = [(NUMBERS[metric].label, *(span(named[metric, name]) for name in columns)) for metric in order]
     return Table(
         id="calibration-numbers",
         title="The same in numbers",
-        caption="Lower is better. ece_if_calibrated is what an exactly calibrated model would show on this many rows.",
-        columns=("metric", *columns),
+        caption="Lower is better. The second row is what an exactly calibrated model would show on this many rows.",
+        columns=("number", *(WORDS[name] for name in columns)),
         rows=tuple(body),
     )
 
@@ -164,8 +167,9 @@ def _answer(rows: list[Row], fitted: Fitted, raw: Judged, evidence: Evidence) ->
         f"show {span(named['ece_if_calibrated', 'raw'])} on as many rows."
     )
     if fitted.temperature is None:
-        few = f" (fewer than {FEWEST_TO_SPLIT} images cannot be halved)" if not len(evidence.calibration) else ""
-        return f"{text} No temperature was fitted ({fitted.reason}){few}."
+        few = f" ({FEWEST_TO_SPLIT} images are the fewest that are halved)" if not len(evidence.calibration) else ""
+        detail = f" {fitted.detail[:1].upper()}{fitted.detail[1:]}." if fitted.detail else ""
+        return f"{text} No temperature was fitted: {fitted.reason}{few}.{detail}"
     return (
         f"{text} One temperature, T = {span(fitted.temperature)} from {fitted.temperature.n:,} labels, "
         f"leaves {span(named['ece', 'calibrated'])}."

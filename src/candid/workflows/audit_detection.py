@@ -73,8 +73,9 @@ def _answer(rows: list[Row], evidence: Evidence, threshold: float) -> str:
     if ("kept", "known") in named:
         kept = named["kept", "known"]
         text += f" and {span(kept)} of {kept.n:,} others"
-    for name in evidence.ood:
-        text += f"; it lets in {span(named['let_in', f'ood: {name}'])} of {name}"
+    let_in = [f"{span(named['let_in', f'ood: {name}'])} of {name}" for name in evidence.ood]
+    if let_in:
+        text += f". It lets in {', '.join(let_in)}"
     return text + "."
 
 
@@ -103,13 +104,13 @@ def _histogram(known: Scores, sets: Mapping[str, AnyScores], threshold: float, d
 
 def _tables(rows: list[Row], evidence: Evidence) -> tuple[Table, ...]:
     named = {(found.metric, found.slice): found for found in rows}
-    order = (
-        "auroc",
-        "fpr95_known_positive",
-        "fpr95_unknown_positive",
-        "aupr_known_positive",
-        "aupr_unknown_positive",
-    )
+    order = {
+        "auroc": "AUROC",
+        "fpr95_known_positive": "FPR95, known positive",
+        "fpr95_unknown_positive": "FPR95, unknown positive",
+        "aupr_known_positive": "AUPR, known positive",
+        "aupr_unknown_positive": "AUPR, unknown positive",
+    }
     tables = []
     for place, (name, found) in enumerate(evidence.ood.items()):
         body = []
@@ -124,7 +125,7 @@ def _tables(rows: list[Row], evidence: Evidence) -> tuple[Table, ...]:
                 caption="FPR95, known positive: unknown images let in when 95% of known ones are kept. Unknown "
                 "positive: known images thrown out when 95% of unknown ones are caught. AUPR depends on the mix: "
                 f"{percent(mix)} of these images are known.",
-                columns=("detector", *order),
+                columns=("detector", *order.values()),
                 rows=tuple(body),
             )
         )

@@ -32,7 +32,7 @@ def labels_needed(evidence: Evidence, fitted: Fitted) -> Part:
     logits, labels = evidence.logits[evaluation], evidence.truth[evaluation]
     temperatures = _draws(evidence, steps)
     curve = ece_at(temperatures, logits, labels)
-    needed = _needed(curve, steps, evidence.seed)
+    needed = _needed(curve, steps, len(evidence.calibration), evidence.seed)
     mean, (low, high) = curve.mean(axis=1), np.quantile(curve, [0.025, 0.975], axis=1)
     low, high = np.minimum(low, mean), np.maximum(high, mean)  # equal draws, and a mean that rounds
     points = [
@@ -90,7 +90,7 @@ def _draws(evidence: Evidence, steps: list[int]) -> Curve:
     return found
 
 
-def _needed(curve: Curve, steps: list[int], seed: int) -> Estimate:
+def _needed(curve: Curve, steps: list[int], rows: int, seed: int) -> Estimate:
     """Smallest number of labels whose mean ECE lies within the margin of the best; the interval resamples draws."""
 
     def smallest(means: Float[np.ndarray, "b sizes"]) -> Float[np.ndarray, " b"]:
@@ -102,7 +102,7 @@ def _needed(curve: Curve, steps: list[int], seed: int) -> Estimate:
     means = np.take_along_axis(np.broadcast_to(curve, draws.shape), draws, axis=2).mean(axis=2)
     low, high = np.quantile(smallest(means), [0.025, 0.975], method="nearest")
     value = float(smallest(curve.mean(axis=1)[None])[0])
-    return Estimate(value, min(float(low), value), max(float(high), value), DRAWS)
+    return Estimate(value, min(float(low), value), max(float(high), value), rows)
 
 
 def _figure(steps: list[int], curve: Curve, raw: Judged, floor: Estimate) -> Lines:

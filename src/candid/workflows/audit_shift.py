@@ -1,15 +1,16 @@
 """Does the temperature travel: own one onto shifted sets, and theirs, or another data set's, back onto the known."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
 from candid import metrics
-from candid.report.content import Row, Section, Table
+from candid.report.content import Reliability, ReliabilitySeries, Row, Section, Table
 from candid.types import Estimate, Features, Head, Labels, Logits
 from candid.workflows import resampled
-from candid.workflows.audit_calibration import Fitted, fit_temperature, null_ece
+from candid.workflows.audit_calibration import Fitted, fit_temperature, null_ece, reliability_series
 from candid.workflows.evidence import FEWEST_TO_SPLIT, Evidence, align
 from candid.workflows.judged import judge
 from candid.workflows.part import Part, row, share, span
@@ -22,32 +23,24 @@ def shift(evidence: Evidence, fitted: Fitted) -> Part:
     """Accuracy and ECE of each shifted set, raw and with the known set's temperature, on the half nothing saw."""
     if not evidence.shift:
         return Part(cannot_say=("Whether it holds under changed conditions: no shifted set was given (--shift).",))
-    rows: list[Row] = []
-    open_questions, lines = [], []
+    held, open_questions = [], []
     for name, found in evidence.shift.items():
         features = align(found, evidence.head.classes, name=name)
-        if features.labels is None or len(features) < FEWEST_TO_SPLIT:
-            why = "it has no labels" if features.labels is None else f"{len(features)} images are too few"
-            open_questions.append(f"How it holds on the shifted set {name}: {why}.")
-            continue
-        logits, labels = evidence.head(features.vectors), features.labels
-        hits = logits.argmax(axis=1) == labels
-        accuracy = metrics.proportion(int(hits.sum()), len(hits))
-        rows.append(row("accuracy", f"shift: {name}", accuracy))
-        judges = _halves(features, evidence.seed)[1]
-        own = _ece_rows(name, logits[judges], labels[judges], fitted, evidence.seed)
-        rows += own
-        lines.append(
-            f"On {name} it is right on {share(accuracy)}; its ECE is {span(own[0])}"
-            + (f", {span(own[2])} with the temperature of the known set" if len(own) > 2 else "")
-            + "."
-        )
-    if not rows:
+        if features.labels is None:
+            open_questions.append(f"How it holds on the shifted set {name}: it has no labels.")
+        elif len(features) < FEWEST_TO_SPLIT:
+            open_questions.append(f"How it holds on the shifted set {name}: {len(features)} images are too few.")
+        else:
+            held.append(_holds(name, features, features.labels, evidence, fitted))
+    if not held:
         return Part(cannot_say=tuple(open_questions))
     section = Section(
-        id="shift", title="Does it hold when conditions change?", answer=" ".join(lines), figures=(_table(rows),)
+        id="shift",
+        title="Does it hold when conditions change?",
+        answer=" ".join(each.text for each in held),
+        figures=(_diagram([each.panel for each in held], fitted), _table([each.cells for each in held])),
     )
-    return Part(tuple(rows), (section,), tuple(open_questions))
+    return Part(tuple(row for each in held for row in each.rows), (section,), tuple(open_questions))
 
 
 def transfer(evidence: Evidence, fitted: Fitted) -> Part:
@@ -64,21 +57,46 @@ def transfer(evidence: Evidence, fitted: Fitted) -> Part:
     for name, source in {"none": Fitted(None), "own": fitted, **sources}.items():
         if source.temperature is None and name != "none":
             if name != "own":
-                open_questions.append(f"Whether the temperature of {name} would have done ({source.reason}).")
+                open_questions.append(f"Whether the temperature of {name} would have done: {source.reason}.")
             continue
         if source.temperature is not None and name != "own":
             rows.append(row("temperature", name, source.temperature))
         rows.append(row("ece_with_temperature_of", name, _ece(logits, labels, source.value, evidence.seed)))
     found = {each.slice: each for each in rows if each.metric == "ece_with_temperature_of"}
-    parts = [f"{name} {span(each)}" for name, each in found.items()]
-    answer = f"ECE on the same {len(labels):,} known rows, by where the temperature comes from: {'; '.join(parts)}."
+    answer = f"Without a temperature the ECE on the same {len(labels):,} known rows is {span(found['none'])}"
+    answer += f", with their own {span(found['own'])}" if "own" in found else ""
+    for name in [each for each in found if each not in ("none", "own")]:
+        answer += f"; with that of {name.split(': ', 1)[1]} it is {span(found[name])}"
     section = Section(
         id="transfer",
         title="Would a temperature from elsewhere have done?",
-        answer=answer,
+        answer=f"{answer}.",
         figures=(_transfer_table(rows, fitted),),
     )
     return Part(tuple(rows), (section,), tuple(open_questions))
+
+
+class _Held(NamedTuple):
+    """What one shifted set contributes."""
+
+    rows: list[Row]
+    text: str
+    panel: ReliabilitySeries
+    cells: tuple[str | int | None, ...]
+
+
+def _holds(name: str, features: Features, labels: Labels, evidence: Evidence, fitted: Fitted) -> _Held:
+    logits = evidence.head(features.vectors)
+    hits = logits.argmax(axis=1) == labels
+    accuracy = metrics.proportion(int(hits.sum()), len(hits))
+    judges = _halves(features, evidence.seed)[1]
+    errors = _ece_rows(name, logits[judges], labels[judges], fitted, evidence.seed)
+    text = f"On {name} it is right on {share(accuracy)}; its ECE is {span(errors[0])}"
+    if fitted.temperature is not None:
+        text += f", {span(errors[2])} with the temperature of the known set"
+    panel = reliability_series(name, judge(logits[judges], labels[judges], temperature=fitted.value))
+    cells = (name, share(accuracy), *(span(each) for each in errors), *[None] * (4 - len(errors)), len(judges))
+    return _Held([row("accuracy", f"shift: {name}", accuracy), *errors], f"{text}.", panel, cells)
 
 
 def _temperatures(evidence: Evidence) -> Iterable[tuple[str, Fitted]]:
@@ -114,13 +132,24 @@ def _ece_rows(name: str, logits: Logits, labels: Labels, fitted: Fitted, seed: i
     return rows
 
 
-def _table(rows: list[Row]) -> Table:
+def _diagram(panels: list[ReliabilitySeries], fitted: Fitted) -> Reliability:
+    stated = "as shipped" if fitted.temperature is None else "with the temperature of the known set"
+    return Reliability(
+        id="reliability-shift",
+        title=f"Does it mean what it says there, {stated}?",
+        caption="Share right against stated confidence, 15 bins, 95% Clopper-Pearson intervals.",
+        series=tuple(panels),
+    )
+
+
+def _table(body: list[tuple[str | int | None, ...]]) -> Table:
     return Table(
         id="shift-numbers",
-        title="Shifted sets",
-        caption="Accuracy on all labelled rows of the set; ECE on the half that fitted nothing.",
-        columns=("metric", "set", "value", "n"),
-        rows=tuple((each.metric, each.slice, span(each), each.n) for each in rows),
+        title="Shifted sets in numbers",
+        caption="Accuracy on all labelled rows of the set; ECE on the n rows that fitted nothing, with what an exactly "
+        "calibrated model would show beside it.",
+        columns=("set", "accuracy", "ECE as shipped", "if calibrated", "ECE with T", "if calibrated", "n"),
+        rows=tuple(body),
     )
 
 

@@ -105,7 +105,7 @@ def _bars(accuracies: dict[str, Estimate], evidence: Evidence) -> Bars:
 
 
 def _table(accuracies: dict[str, Estimate], errors: dict[str, Estimate], repaired: dict[str, Estimate]) -> Table:
-    columns = ("template", "accuracy", "ECE as shipped") + (("ECE, temperature of the ensemble",) if repaired else ())
+    columns = ("template", "accuracy", "ECE") + (("ECE with T",) if repaired else ())
     body = []
     for name in accuracies:
         cells = [name, share(accuracies[name]), span(errors[name])]
@@ -113,7 +113,7 @@ def _table(accuracies: dict[str, Estimate], errors: dict[str, Estimate], repaire
     return Table(
         id="templates-numbers",
         title="Wording in numbers",
-        caption="ECE on the evaluation rows. The temperature was fitted with the ensemble, not with the template.",
+        caption="ECE on the evaluation rows, as shipped and with the temperature T that was fitted with the ensemble.",
         columns=columns,
         rows=tuple(body),
     )

@@ -184,8 +184,9 @@ RULES: tuple[Rule, ...] = (
 
 
 def _calibrated(found: Row, null: Row) -> Level:
-    within = null.high is not None and found.value <= null.high
-    return "good" if within else _level(found.value, ECE_GOOD, ECE_FAIR)
+    if null.high is not None and found.value <= null.high:  # nothing found; beyond ECE_FAIR the rows are too few to
+        return "good" if found.value <= ECE_FAIR else "caution"
+    return _level(found.value, ECE_GOOD, ECE_FAIR)
 
 
 def _level(value: float, good: float, fair: float) -> Level:
@@ -203,7 +204,7 @@ def _headline(rows: Rows) -> str:
     parts = [f"It is right on {span(rows['accuracy', 'all'])} of {rows['accuracy', 'all'].n:,} images"]
     if ("confidence", "raw") in rows:
         said = rows["confidence", "raw"].value
-        parts.append(f"and says {percent(said)}")
+        parts.append(f"and says it is {percent(said)} sure")
     text = " ".join(parts)
     before, after = rows.get(("ece", "raw")), rows.get(("ece", "calibrated"))
     fitted = rows.get(("temperature", "known"))
