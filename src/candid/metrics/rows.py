@@ -63,14 +63,15 @@ def tilted(logits: Logits, top: Float[np.ndarray, " n"], beta: float) -> Tilted:
 
         compiled.tilted(logits, top, check_beta(beta), out)
         return Tilted(*out)
+    mass = np.empty((block_rows(logits), logits.shape[1]))
     for rows, gaps in gap_blocks(logits, top):
-        mass = np.exp(check_beta(beta) * gaps)
-        total = mass.sum(axis=1)
-        mass *= gaps
-        mean = mass.sum(axis=1) / total
+        weights = np.multiply(gaps, check_beta(beta), out=mass[: len(gaps)])
+        total = np.exp(weights, out=weights).sum(axis=1)
+        weights *= gaps
+        mean = weights.sum(axis=1) / total
         out[0, rows] = np.log(total)
         out[1, rows] = mean
-        out[2, rows] = np.einsum("ij,ij->i", mass, gaps) / total - mean**2
+        out[2, rows] = np.einsum("ij,ij->i", weights, gaps) / total - mean**2
     np.maximum(out[2], 0.0, out=out[2])
     return Tilted(*out)
 
@@ -99,18 +100,22 @@ def inverse_mass_single(
 
         compiled.inverse_mass_single(logits, top, np.float32(check_beta(beta)), out)
         return out
+    buffer = np.empty((block_rows(logits), logits.shape[1]), dtype=np.float32)
     for rows in row_blocks(*logits.shape):
-        gaps = logits[rows] - top[rows, None]
+        gaps = np.subtract(logits[rows], top[rows, None], out=buffer[: rows.stop - rows.start])
         gaps *= np.float32(beta)
-        out[rows] = 1.0 / np.exp(gaps, out=gaps).sum(axis=1, dtype=np.float64)
+        out[rows] = 1.0 / np.exp(gaps, out=gaps).sum(axis=1)
     return out
 
 
 def gap_blocks(logits: Logits, top: Float[np.ndarray, " n"]) -> Iterator[tuple[slice, Float[np.ndarray, "rows k"]]]:
-    """Blocks of z - top in float64, where the difference of float32 logits is exact; masked classes at FLOOR."""
+    """Blocks of z - top in float64, where the difference of float32 logits is exact; masked classes at FLOOR.
+
+    Every block is written over the one before: fresh memory for each costs more than the arithmetic.
+    """
+    buffer = np.empty((block_rows(logits), logits.shape[1]))
     for rows in row_blocks(*logits.shape):
-        gaps = logits[rows].astype(np.float64)
-        gaps -= top[rows, None]
+        gaps = np.subtract(logits[rows], top[rows, None], out=buffer[: rows.stop - rows.start], dtype=np.float64)
         yield rows, np.maximum(gaps, FLOOR, out=gaps)
 
 
@@ -122,6 +127,12 @@ def row_blocks(rows: int, columns: int) -> Iterator[slice]:
     """
     step = max(1, BLOCK_CELLS // max(1, columns))
     return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
+
+
+def block_rows(logits: Logits) -> int:
+    """Rows of the largest block of `row_blocks`."""
+    rows, columns = logits.shape
+    return int(min(rows, max(1, BLOCK_CELLS // columns)))
 
 
 def compiled_pays(logits: Logits) -> bool:

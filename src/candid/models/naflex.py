@@ -94,7 +94,7 @@ def grid(height: int, width: int, *, patch: int, patches: int) -> tuple[int, int
     The bisection and its tolerance are the Hub's, so that the grid is the same one.
 
     >>> grid(480, 640, patch=16, patches=256)
-    (13, 18)
+    (14, 18)
     """
     low, high = 1e-6, 100.0
     while high - low >= 1e-5:

@@ -38,7 +38,7 @@ def wording(evidence: Evidence, fitted: Fitted) -> Part:
     if fitted.temperature is not None:
         worst_repaired = max(repaired.values(), key=lambda found: found.value)
         answer += f" With the temperature of the ensemble no wording's ECE exceeds {worst_repaired.value:.3f}."
-    figures = (_bars(accuracies, evidence), _table(accuracies, errors, repaired))
+    figures = (_bars(accuracies, evidence), _table(errors, repaired))
     section = Section(id="wording", title="How much does the wording matter?", answer=answer, figures=figures)
     return Part(tuple(rows), (section,))
 
@@ -104,16 +104,12 @@ def _bars(accuracies: dict[str, Estimate], evidence: Evidence) -> Bars:
     )
 
 
-def _table(accuracies: dict[str, Estimate], errors: dict[str, Estimate], repaired: dict[str, Estimate]) -> Table:
-    columns = ("template", "accuracy", "ECE") + (("ECE with T",) if repaired else ())
-    body = []
-    for name in accuracies:
-        cells = [name, share(accuracies[name]), span(errors[name])]
-        body.append(tuple(cells + ([span(repaired[name])] if repaired else [])))
+def _table(errors: dict[str, Estimate], repaired: dict[str, Estimate]) -> Table:
+    body = [(name, *(span(found[name]) for found in (errors, repaired) if found)) for name in errors]
     return Table(
         id="templates-numbers",
-        title="Wording in numbers",
+        title="Calibration error by wording",
         caption="ECE on the evaluation rows, as shipped and with the temperature T that was fitted with the ensemble.",
-        columns=columns,
+        columns=("template", "ECE", "ECE with T") if repaired else ("template", "ECE"),
         rows=tuple(body),
     )
