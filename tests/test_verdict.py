@@ -105,8 +105,9 @@ def test_reasons_come_worst_first_and_the_verdict_is_the_first():
 
 def test_the_headline_is_a_sentence_with_the_numbers():
     assert verdict(rows({("ece", "raw"): (0.10, 0.09, 0.11)}), detector="mcm").headline == (
-        "It is right on 80.0% (78.0% to 82.0%) of 1,000 images and says it is 90.0% sure; one temperature (T = 1.50) takes its "
-        "calibration error from 0.100 to 0.020; of images it does not know it lets in 6.0% (noise)."
+        "It is right on 80.0% (78.0% to 82.0%) of 1,000 images and says it is 90.0% sure; one temperature "
+        "(T = 1.50) takes its calibration error from 0.100 to 0.020; of images it does not know it lets in 6.0% "
+        "(noise)."
     )
 
 

@@ -42,17 +42,25 @@ def solve(likelihood: Likelihood) -> Root:
 
 
 def _start(likelihood: Likelihood) -> float:
-    """The optimum of a few rows, or Newton's step from beta = 0: both scale with the logits, as the optimum does."""
-    if len(likelihood.gap) >= WARM_FROM:
+    """The optimum of a few rows, then of an eighth; on small sets, Newton's step from beta = 0.
+
+    Both scale with the logits, as the optimum does.
+    """
+    rows = len(likelihood.gap)
+    if rows < WARM_FROM:
+        return _newton_from_zero(likelihood)
+    try:
         few = likelihood.thinned(WARM_ROWS)
-        try:
-            search = _Search(few)
-            search.approach(_newton_from_zero(few))
-        except NoOptimum:
-            pass  # a few rows may have none where all of them have one
-        else:
-            return search.proposal()
-    return _newton_from_zero(likelihood)
+        start = _warm(few, _newton_from_zero(few))
+        return _warm(likelihood.thinned(rows // 8), start) if rows // 8 > WARM_ROWS else start
+    except NoOptimum:  # a few rows may have none where all of them have one
+        return _newton_from_zero(likelihood)
+
+
+def _warm(likelihood: Likelihood, start: float) -> float:
+    search = _Search(likelihood)
+    search.approach(start)
+    return search.proposal()
 
 
 def _newton_from_zero(likelihood: Likelihood) -> float:

@@ -65,6 +65,12 @@ class TwoTowers:
         """Where it runs: "cpu", "cuda", "cuda:1", "mps"."""
         return str(self.placement.device)
 
+    @property
+    def precision(self) -> str:
+        """Number format of the forward, by which the feature cache tells runs apart: "float32", "float16 autocast"."""
+        chosen = self.placement.autocast or self.placement.dtype
+        return str(chosen).removeprefix("torch.") + (" autocast" if self.placement.autocast else "")
+
     def prepare(self, image: Image) -> UInt8[np.ndarray, "3 size size"]:
         """Resized and cropped pixels, still 8 bits. Thread-safe; touches no accelerator."""
         return self.pixels(image)

@@ -18,10 +18,11 @@ __all__ = ["zero_shot", "zero_shot_each"]
 def zero_shot(model: Encoder, classes: Sequence[str], *, templates: Sequence[str] = PLAIN) -> Head:
     """The Head whose row for a class is the unit mean of the class's unit text vectors, one a template.
 
-    Scale, bias and activation are the model's own.
+    Scale, bias and activation are the model's own. Underscores in a name are spoken as spaces ("maine_coon" is asked
+    for as "maine coon"); the Head keeps the name as given.
 
     >>> from candid import models
-    >>> models.zero_shot(models.load("tiny"), ["cat", "dog"]).classes  # doctest: +SKIP
+    >>> models.zero_shot(models.load("tiny"), ["cat", "dog"]).classes
     ('cat', 'dog')
     """
     vectors = _vectors(model, classes, templates)
@@ -42,8 +43,13 @@ def _head(model: Encoder, classes: Sequence[str], weights: Vectors) -> Head:
 
 def _vectors(model: Encoder, classes: Sequence[str], templates: Sequence[str]) -> np.ndarray:
     _check(classes, templates)
-    texts = [template.replace("{}", name) for name in classes for template in templates]
-    return model.encode_texts(texts).reshape(len(classes), len(templates), -1)
+    texts = [template.replace("{}", name.replace("_", " ")) for name in classes for template in templates]
+    vectors = model.encode_texts(texts).reshape(len(classes), len(templates), -1)
+    if len(classes) > 1 and (vectors == vectors[:1]).all():
+        raise InputError(
+            "every class name got the same text vector; the checkpoint's tokenizer and eos_token_id do not fit together"
+        )
+    return vectors
 
 
 def _check(classes: Sequence[str], templates: Sequence[str]) -> None:

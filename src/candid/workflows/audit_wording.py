@@ -1,10 +1,12 @@
 """How much the wording of the prompt matters: each template alone against the ensemble of all."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from candid import metrics
 from candid.report.content import Bars, Marker, Row, Section, Table
-from candid.types import Estimate, Head
+from candid.types import Correct, Estimate, Head
 from candid.workflows import resampled
 from candid.workflows.audit_calibration import Fitted
 from candid.workflows.evidence import Evidence
@@ -13,20 +15,31 @@ from candid.workflows.part import Part, bar, row, share, span
 __all__ = ["wording"]
 
 
+class _Answers(NamedTuple):
+    """What one wording answers: right or not on all known rows; stated and right on the evaluation rows."""
+
+    hits: Correct
+    shipped: metrics.Top
+    mended: metrics.Top
+
+
 def wording(evidence: Evidence, fitted: Fitted) -> Part:
     """Rows `accuracy` and `ece` of every template, and the spread of both over the templates."""
     if evidence.known.labels is None:
         return Part(cannot_say=("How much the wording of the prompt matters: the known images have no labels.",))
     if len(evidence.templates) < 2:
         return Part(cannot_say=("How much the wording of the prompt matters: only one template was given.",))
-    accuracies, errors, repaired = _per_template(evidence, fitted)
+    answers = {name: _answers(evidence, head, fitted.value) for name, head in evidence.templates.items()}
+    accuracies = {name: metrics.proportion(int(each.hits.sum()), len(each.hits)) for name, each in answers.items()}
+    errors = {name: _ece(each.shipped, evidence.seed) for name, each in answers.items()}
+    repaired = {name: _ece(each.mended, evidence.seed) for name, each in answers.items()} if fitted.temperature else {}
     rows: list[Row] = []
     for name in evidence.templates:
         rows.append(row("accuracy", f"template: {name}", accuracies[name]))
         rows.append(row("ece", f"template: {name}, raw", errors[name]))
         if fitted.temperature is not None:
             rows.append(row("ece", f"template: {name}, temperature of the ensemble", repaired[name]))
-    spreads = _spreads(evidence)
+    spreads = _spreads(list(answers.values()), evidence.seed)
     rows += [row(f"{metric}_spread", "templates", found) for metric, found in spreads.items()]
     best, worst = _ends(accuracies)
     answer = (
@@ -43,45 +56,31 @@ def wording(evidence: Evidence, fitted: Fitted) -> Part:
     return Part(tuple(rows), (section,))
 
 
-def _per_template(
-    evidence: Evidence, fitted: Fitted
-) -> tuple[dict[str, Estimate], dict[str, Estimate], dict[str, Estimate]]:
-    accuracies, errors, repaired = {}, {}, {}
-    for name, head in evidence.templates.items():
-        hits = _hits(evidence, head)
-        accuracies[name] = metrics.proportion(int(hits.sum()), len(hits))
-        errors[name] = _ece(evidence, head, 1.0)
-        if fitted.temperature is not None:
-            repaired[name] = _ece(evidence, head, fitted.value)
-    return accuracies, errors, repaired
+def _answers(evidence: Evidence, head: Head, temperature: float) -> _Answers:
+    logits, rows = head(evidence.known.vectors), evidence.evaluation
+    judged, truth = logits[rows], evidence.truth[rows]
+    return _Answers(
+        logits.argmax(axis=1) == evidence.truth,
+        metrics.top_label(judged, truth),
+        metrics.top_label(judged, truth, temperature=temperature),
+    )
 
 
-def _hits(evidence: Evidence, head: Head) -> np.ndarray:
-    return np.asarray(head(evidence.known.vectors).argmax(axis=1) == evidence.truth)
+def _ece(top: metrics.Top, seed: int) -> Estimate:
+    return resampled.bootstrap_rows(resampled.ece_of(*top), len(top.correct), seed=seed)
 
 
-def _ece(evidence: Evidence, head: Head, temperature: float) -> Estimate:
-    rows = evidence.evaluation
-    top = metrics.top_label(head(evidence.known.vectors[rows]), evidence.truth[rows], temperature=temperature)
-    return resampled.bootstrap_rows(resampled.ece_of(*top), len(rows), seed=evidence.seed)
-
-
-def _spreads(evidence: Evidence) -> dict[str, Estimate]:
+def _spreads(answers: list[_Answers], seed: int) -> dict[str, Estimate]:
     """Largest minus smallest over the templates, the rows resampled together."""
-    hits = [resampled.mean_of(_hits(evidence, head).astype(np.float64)) for head in evidence.templates.values()]
-    rows = evidence.evaluation
-    tops = [
-        metrics.top_label(head(evidence.known.vectors[rows]), evidence.truth[rows])
-        for head in evidence.templates.values()
-    ]
-    errors = [resampled.ece_of(*top) for top in tops]
+    hits = [resampled.mean_of(each.hits.astype(np.float64)) for each in answers]
+    errors = [resampled.ece_of(*each.shipped) for each in answers]
 
     def spread(statistics: list[resampled.Statistic]) -> resampled.Statistic:
         return lambda drawn: np.ptp(np.stack([each(drawn) for each in statistics]), axis=0)
 
     return {
-        "accuracy": resampled.bootstrap_rows(spread(hits), len(evidence.known), seed=evidence.seed),
-        "ece": resampled.bootstrap_rows(spread(errors), len(rows), seed=evidence.seed),
+        "accuracy": resampled.bootstrap_rows(spread(hits), len(answers[0].hits), seed=seed),
+        "ece": resampled.bootstrap_rows(spread(errors), len(answers[0].shipped.correct), seed=seed),
     }
 
 
@@ -91,7 +90,7 @@ def _ends(accuracies: dict[str, Estimate]) -> tuple[str, str]:
 
 
 def _bars(accuracies: dict[str, Estimate], evidence: Evidence) -> Bars:
-    hits = _hits(evidence, evidence.head)
+    hits = evidence.logits.argmax(axis=1) == evidence.truth
     return Bars(
         id="templates",
         title="Accuracy by wording",
