@@ -2,6 +2,6 @@
 
 from candid.models.loading import MODELS, load
 from candid.models.templates import PLAIN, TEMPLATES
-from candid.models.zero_shot import zero_shot, zero_shot_each
+from candid.models.zero_shot import ensemble, zero_shot, zero_shot_each
 
-__all__ = ["MODELS", "PLAIN", "TEMPLATES", "load", "zero_shot", "zero_shot_each"]
+__all__ = ["MODELS", "PLAIN", "TEMPLATES", "ensemble", "load", "zero_shot", "zero_shot_each"]

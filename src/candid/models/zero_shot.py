@@ -5,14 +5,15 @@ Radford et al. 2021, arxiv.org/abs/2103.00020, section 3.1.4 (ensembling in embe
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from candid.errors import InputError
 from candid.models.templates import PLAIN
-from candid.types import Encoder, Head, Vectors
+from candid.types import Encoder, Head
 
-__all__ = ["zero_shot", "zero_shot_each"]
+__all__ = ["ensemble", "zero_shot", "zero_shot_each"]
 
 
 def zero_shot(model: Encoder, classes: Sequence[str], *, templates: Sequence[str] = PLAIN) -> Head:
@@ -25,20 +26,25 @@ def zero_shot(model: Encoder, classes: Sequence[str], *, templates: Sequence[str
     >>> models.zero_shot(models.load("tiny"), ["cat", "dog"]).classes
     ('cat', 'dog')
     """
-    vectors = _vectors(model, classes, templates)
-    means = vectors.mean(axis=1, dtype=np.float64)
+    return ensemble(list(zero_shot_each(model, classes, templates=templates).values()))
+
+
+def ensemble(heads: Sequence[Head]) -> Head:
+    """The Head whose rows are the unit means of these heads' rows: one classifier from several wordings."""
+    if not heads or any(head.classes != heads[0].classes for head in heads):
+        raise InputError(f"expected heads of the same classes, got {len(heads)} that differ")
+    means = np.mean([head.weights for head in heads], axis=0, dtype=np.float64)
     weights = means / np.linalg.norm(means, axis=1, keepdims=True)
-    return _head(model, classes, weights.astype(np.float32))
+    return replace(heads[0], weights=weights.astype(np.float32))
 
 
 def zero_shot_each(model: Encoder, classes: Sequence[str], *, templates: Sequence[str]) -> dict[str, Head]:
     """One Head a template, in their order: how much the wording alone moves the answers."""
     vectors = _vectors(model, classes, templates)
-    return {template: _head(model, classes, vectors[:, i]) for i, template in enumerate(templates)}
-
-
-def _head(model: Encoder, classes: Sequence[str], weights: Vectors) -> Head:
-    return Head(weights, tuple(classes), model.scale, model.bias, model.activation)
+    return {
+        template: Head(vectors[:, i], tuple(classes), model.scale, model.bias, model.activation)
+        for i, template in enumerate(templates)
+    }
 
 
 def _vectors(model: Encoder, classes: Sequence[str], templates: Sequence[str]) -> np.ndarray:
