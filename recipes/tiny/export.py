@@ -32,5 +32,7 @@ def save(model: CLIPModel, tokens: CLIPTokenizer, folder: Path) -> None:
         "image_std": STD,
     }
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing, indent=2) + "\n")
+    for file in folder.iterdir():
+        file.chmod(0o644)  # safetensors writes for the owner alone
     size = (folder / "model.safetensors").stat().st_size
     print(f"{folder}: {size / 1e6:.2f} MB of weights, context {CONTEXT}")

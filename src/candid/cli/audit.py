@@ -46,7 +46,7 @@ class Sets:
 @click.option(
     "--transfer", multiple=True, type=click.Path(path_type=Path), help="Another labelled data set. Repeatable."
 )
-@click.option("--labels", type=click.IntRange(1), help="Labelled images that may fit the temperature; half by default.")
+@click.option("--labels", type=click.IntRange(0), help="Labelled images that may fit the temperature; half by default.")
 @click.option("--keep", type=click.FloatRange(0, 1, min_open=True), default=0.95, show_default=True,
               help="Share of known images the outlier threshold keeps.")  # fmt: skip
 @click.option("--detector", default="mcm", show_default=True, help="Outlier score of the threshold and the predictor.")
@@ -62,7 +62,7 @@ class Sets:
 def command(
     context: click.Context, known: Path | None, classes: Path | None, templates: Path | None, ood: tuple[Path, ...],
     shift: tuple[Path, ...], transfer: tuple[Path, ...], gates: tuple[str, ...], config: Path | None, out: Path,
-    exist_ok: bool, cache: Path | None, no_cache: bool, workers: int | None, as_json: bool, debug: bool, **chosen: Any,
+    exist_ok: bool, cache: Path | None, no_cache: bool, as_json: bool, debug: bool, **chosen: Any,
 ) -> None:  # fmt: skip
     """Measure how far a model can be trusted on your images.
 

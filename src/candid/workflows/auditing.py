@@ -53,9 +53,8 @@ def audit(
     names, wordings = _classes(classes, known), tuple(models.TEMPLATES if templates is None else templates)
     check_choices(names, len(known), labels=labels, keep=keep, detector=detector)
     sets = _sets(names, known, shift or {}, ood or {}, transfer or {})
-    head, each = models.zero_shot(model, names, templates=wordings), {}
-    if len(wordings) > 1:
-        each = models.zero_shot_each(model, names, templates=wordings)
+    each = models.zero_shot_each(model, names, templates=wordings)
+    head = models.ensemble(list(each.values()))
     features = {
         role: {
             name: _encode(
@@ -78,7 +77,7 @@ def audit(
         ood=features["ood"],
         shift=features["shift"],
         transfer={name: _labelled(model, found, wordings, name) for name, found in features["transfer"].items()},
-        templates=each,
+        templates=each if len(each) > 1 else {},
         labels=labels,
         seed=seed,
         keep=keep,
