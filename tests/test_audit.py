@@ -8,7 +8,8 @@ import pytest
 
 from candid import detect, metrics
 from candid.arrays import softmax
-from candid.errors import InputError
+from candid.calibrate import Temperature
+from candid.errors import InputError, NoOptimum
 from candid.report.content import Row, Section
 from candid.types import Features, Head
 from candid.workflows import ranked, resampled
@@ -484,6 +485,28 @@ def test_data_without_a_best_temperature_are_reported_uncalibrated():
     assert any(
         reason.level == "caution" and "No temperature" in reason.text
         for reason in verdict(found.rows, detector="mcm").reasons
+    )
+
+
+def barely_bounded(logits: np.ndarray) -> np.ndarray:
+    """Random labels, the first draw that has an optimum whose interval spans more than a factor of 100."""
+    for seed in range(500):
+        labels = np.random.default_rng(seed).integers(0, logits.shape[1], len(logits))
+        try:
+            low, high = Temperature.fit(logits, labels).interval()
+        except NoOptimum:
+            continue
+        if high > 100 * low:
+            return labels
+    raise AssertionError("no such draw")
+
+
+def test_a_temperature_the_rows_cannot_tell_is_not_used():
+    evidence = make_evidence(400)
+    labels = evidence.known.labels.copy()
+    labels[evidence.calibration] = barely_bounded(evidence.logits[evidence.calibration])
+    assert (
+        "cannot tell it" in fit_temperature(evidence.logits[evidence.calibration], labels[evidence.calibration]).reason
     )
 
 

@@ -131,7 +131,7 @@ def test_an_existing_output_is_refused(audited, photos, run):
         (["audit", "nowhere", "-m", "tiny"], "nowhere"),
         (["audit", "."], "-m"),
         (["audit", "--gate", "accuracy=1"], "expected a gate like"),
-        (["audit", "-m", "tinny", "."], "tiny"),
+        (["audit", "-m", "tinny"], "tiny"),
         (["audti"], "did you mean audit"),
         (["audit", "--sed", "1"], "--seed"),
         (["predict", "nowhere", "x.jpg"], "nowhere"),

@@ -45,7 +45,9 @@ def held_out(data: Path) -> dict[str, tuple[list[np.ndarray], list[str]]]:
     )
 
     rows, unseen = table(data, "tiny_imagenet_200"), unseen_tiny(data)
-    seen = [i for i, (n, s) in enumerate(zip(rows["name"], rows["split"])) if s == "val" and n not in unseen]
+    seen = [
+        i for i, (n, s) in enumerate(zip(rows["name"], rows["split"], strict=True)) if s == "val" and n not in unseen
+    ]
     new = [i for i, n in enumerate(rows["name"]) if n in unseen]
     for title, keep in (
         ("Tiny-ImageNet val (180 trained classes)", seen),
@@ -54,7 +56,11 @@ def held_out(data: Path) -> dict[str, tuple[list[np.ndarray], list[str]]]:
         tests[title] = ([decode(rows["image"][i], 64) for i in keep], [spoken(rows["name"][i]) for i in keep])
 
     rows, unseen = table(data, "grocery"), unseen_grocery(data)
-    seen = [i for i, (c, s) in enumerate(zip(rows["coarse_name"], rows["split"])) if s == "test" and c not in unseen]
+    seen = [
+        i
+        for i, (c, s) in enumerate(zip(rows["coarse_name"], rows["split"], strict=True))
+        if s == "test" and c not in unseen
+    ]
     new = [i for i, c in enumerate(rows["coarse_name"]) if c in unseen]
     for title, keep in (("Grocery test (33 trained classes)", seen), ("Grocery, 10 classes never trained", new)):
         tests[title] = ([decode(rows["image"][i], 72) for i in keep], [spoken(rows["coarse_name"][i]) for i in keep])

@@ -81,13 +81,19 @@ def training_pools(data: Path) -> dict[str, Pool]:
     pools["cifar10"] = pool("cifar10", rows["image"], [classes[i] for i in rows["label"]], 32)
 
     rows, unseen = table(data, "tiny_imagenet_200"), unseen_tiny(data)
-    keep = [i for i, (n, s) in enumerate(zip(rows["name"], rows["split"])) if s == "train" and n not in unseen]
+    keep = [
+        i for i, (n, s) in enumerate(zip(rows["name"], rows["split"], strict=True)) if s == "train" and n not in unseen
+    ]
     pools["tiny_imagenet"] = pool(
         "tiny_imagenet", [rows["image"][i] for i in keep], [spoken(rows["name"][i]) for i in keep], 64
     )
 
     rows, unseen = table(data, "grocery"), unseen_grocery(data)
-    keep = [i for i, (c, s) in enumerate(zip(rows["coarse_name"], rows["split"])) if s != "test" and c not in unseen]
+    keep = [
+        i
+        for i, (c, s) in enumerate(zip(rows["coarse_name"], rows["split"], strict=True))
+        if s != "test" and c not in unseen
+    ]
     images = [rows["image"][i] for i in keep]
     pools["grocery"] = pool("grocery", images, [spoken(rows["coarse_name"][i]) for i in keep], 72)
     pools["grocery_fine"] = pool("grocery_fine", images, [spoken(rows["name"][i]) for i in keep], 72)

@@ -48,7 +48,7 @@ def wordnet_nouns(path: Path = Path("/usr/share/wordnet/data.noun")) -> list[tup
 
 
 def corpus(names: list[str], captions: list[str], *, nouns: int, seed: int = 0) -> list[str]:
-    """Unique texts to distil: every name in two templates, every caption, and a seeded draw of WordNet nouns and glosses."""
+    """Unique texts to distil: every name in wordings, every caption, a seeded draw of WordNet nouns and glosses."""
     random = np.random.default_rng(seed)
     texts = list(captions)
     for name in names:

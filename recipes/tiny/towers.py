@@ -65,7 +65,7 @@ def encode_text(model: CLIPModel, tokens: Tensor, mask: Tensor) -> tuple[Tensor,
 
 
 def encode_patches(model: CLIPModel, pixels: Tensor, keep: float, generator: torch.Generator) -> Tensor:
-    """Projected image features from a random share `keep` of the patches (Li et al. 2023, FLIP, arxiv.org/abs/2212.00794)."""
+    """Projected features of a random share `keep` of the patches (FLIP, Li et al. 2023, arxiv.org/abs/2212.00794)."""
     vision = model.vision_model
     hidden = vision.embeddings(pixels)
     if keep < 1:

@@ -78,7 +78,8 @@ class Temperature:
         """Lower and upper limit for the temperature at `level`: normal on the logarithm, so never below 0."""
         if not 0 < level < 1:
             raise InputError(f"level must lie between 0 and 1, got {level}; 95 % is 0.95")
-        factor = exp(NormalDist().inv_cdf((1 + level) / 2) * self.standard_error / self.value)
+        spread = NormalDist().inv_cdf((1 + level) / 2) * self.standard_error / self.value
+        factor = exp(spread) if spread < 700 else inf  # beyond, float64 overflows: the rows say nothing about T
         return self.value / factor, self.value * factor
 
 

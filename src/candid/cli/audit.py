@@ -60,7 +60,7 @@ class Sets:
 @run_options
 @click.pass_context
 def command(
-    context: click.Context, known: Path | None, classes: Path | None, templates: Path | None, ood: tuple[Path, ...],
+    context: click.Context, /, known: Path | None, classes: Path | None, templates: Path | None, ood: tuple[Path, ...],
     shift: tuple[Path, ...], transfer: tuple[Path, ...], gates: tuple[str, ...], config: Path | None, out: Path,
     exist_ok: bool, cache: Path | None, no_cache: bool, as_json: bool, debug: bool, **chosen: Any,
 ) -> None:  # fmt: skip

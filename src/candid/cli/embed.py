@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -11,6 +12,8 @@ from candid.cli.progress import bar
 from candid.errors import InputError
 from candid.files import fresh_folder
 
+Precision = Literal["auto", "float32", "float16", "bfloat16"]
+
 
 @click.command()
 @click.argument("images", type=click.Path(path_type=Path))
@@ -19,8 +22,8 @@ from candid.files import fresh_folder
 @output("candid-features")
 @run_options
 def command(
-    images: Path, model_name: str | None, revision: str | None, device: str, dtype: str, split: str | None, out: Path,
-    exist_ok: bool, batch_size: int, workers: int | None, seed: int, strict: bool, cache: Path | None, no_cache: bool,
+    images: Path, model_name: str | None, revision: str | None, device: str, dtype: Precision, split: str | None,
+    out: Path, exist_ok: bool, batch_size: int, workers: int | None, seed: int, strict: bool, cache: Path | None, no_cache: bool,
     as_json: bool, debug: bool,
 ) -> None:  # fmt: skip
     """Encode images once and save their features.

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 from candid.errors import GateFailed, InputError, nearest
 from candid.report.content import Row
@@ -23,7 +22,7 @@ class Gate:
     value: float
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str) -> "Gate":
         """The gate written as METRIC[@SLICE]<=VALUE or >=.
 
         >>> Gate.parse("accuracy@all >= 0.8")

@@ -20,7 +20,13 @@ json_output = click.option("--json", "as_json", is_flag=True, help="Print JSON o
 def model_options(command: Command) -> Command:
     """-m, --revision, --device, --dtype."""
     for option in (
-        click.option("--dtype", default="auto", show_default=True, help="auto, float32, float16 or bfloat16."),
+        click.option(
+            "--dtype",
+            type=click.Choice(["auto", "float32", "float16", "bfloat16"]),
+            default="auto",
+            show_default=True,
+            help="Number format of the weights.",
+        ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:N] or mps."),
         click.option("--revision", help="Commit, tag or branch of a Hub model."),
         click.option(

@@ -19,6 +19,7 @@ from candid.workflows.part import NUMBERS, Part, row, span
 __all__ = ["Fitted", "calibration", "fit_temperature", "null_ece", "reliability_series"]
 
 FEWEST_TO_FIT = 10
+WIDEST = 100  # high over low of a temperature's interval; beyond it the fit is noise
 SMOOTH_DRAWS = 100
 WORDS = {"raw": "as shipped", "calibrated": "after one temperature"}
 CLASSWISE_CELLS = 1 << 22  # n x k above which class-wise ECE gets fewer resamples
@@ -47,6 +48,8 @@ def fit_temperature(logits: Logits, labels: Labels) -> Fitted:
     except NoOptimum as error:
         return Fitted(None, f"{len(labels)} rows have no best one ({error.verdict})", str(error))
     low, high = fit.interval()
+    if high > WIDEST * low:
+        return Fitted(None, f"{len(labels)} rows cannot tell it: its 95% interval spans a factor of more than {WIDEST}")
     return Fitted(Estimate(fit.value, low, high, fit.n))
 
 
