@@ -34,12 +34,12 @@ def shelf(coarse: int) -> str:
 def bad_camera(data: bytes, random: np.random.Generator) -> bytes:
     """Darker, flatter, slightly out of focus, noisy and compressed hard."""
     image = Image.open(io.BytesIO(data)).convert("RGB")
-    image = ImageEnhance.Brightness(image).enhance(float(random.uniform(0.45, 0.7)))
-    image = ImageEnhance.Contrast(image).enhance(float(random.uniform(0.6, 0.85)))
-    image = image.filter(ImageFilter.GaussianBlur(float(random.uniform(0.6, 1.1))))
-    noisy = np.asarray(image, np.float32) + random.normal(0, 8, (image.height, image.width, 3))
+    image = ImageEnhance.Brightness(image).enhance(float(random.uniform(0.65, 0.9)))
+    image = ImageEnhance.Contrast(image).enhance(float(random.uniform(0.75, 0.95)))
+    image = image.filter(ImageFilter.GaussianBlur(float(random.uniform(0.4, 0.9))))
+    noisy = np.asarray(image, np.float32) + random.normal(0, 6, (image.height, image.width, 3))
     out = io.BytesIO()
-    Image.fromarray(noisy.clip(0, 255).round().astype(np.uint8)).save(out, "JPEG", quality=45)
+    Image.fromarray(noisy.clip(0, 255).round().astype(np.uint8)).save(out, "JPEG", quality=55)
     return out.getvalue()
 
 

@@ -17,6 +17,13 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_written_file_has_the_rights_the_umask_gives_not_the_writers_own(tmp_path):
+    (tmp_path / "plain").touch()
+    with atomic(tmp_path / "out") as part:
+        part.chmod(0o600)
+    assert (tmp_path / "out").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_writing_where_a_file_stands_in_for_the_folder_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot write in .*file"), atomic(tmp_path / "file" / "out.txt"):

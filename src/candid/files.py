@@ -3,11 +3,11 @@
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from candid.errors import InputError
 
@@ -22,13 +22,14 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
+        part = path.with_name(f".{path.name}.{uuid4().hex}.part")
+        part.touch(exist_ok=False)
+        mode = part.stat().st_mode  # what the user's umask asks for; some writers narrow it to the owner
     except OSError as error:
         raise InputError(f"cannot write in {path.parent}: {error.strerror}; choose another folder") from error
-    part = Path(name)
     try:
         yield part
+        part.chmod(mode)
         with part.open("rb") as written:
             os.fsync(written.fileno())
         part.replace(path)

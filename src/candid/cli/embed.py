@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -19,12 +19,15 @@ Precision = Literal["auto", "float32", "float16", "bfloat16"]
 @click.argument("images", type=click.Path(path_type=Path))
 @model_options
 @click.option("--split", help="Which split to read, where the data has several.")
+@click.option("--num-shards", type=click.IntRange(1), default=1, show_default=True,
+              help="Split the images into this many parts by a hash of their ids, for several machines.")  # fmt: skip
+@click.option("--shard-index", type=click.IntRange(0), default=0, show_default=True, help="Which part to encode.")
 @output("candid-features")
 @run_options
 def command(
     images: Path, model_name: str | None, revision: str | None, device: str, dtype: Precision, split: str | None,
-    out: Path, exist_ok: bool, batch_size: int, workers: int | None, seed: int, strict: bool, cache: Path | None, no_cache: bool,
-    as_json: bool, debug: bool,
+    num_shards: int, shard_index: int, out: Path, exist_ok: bool, cache: Path | None, no_cache: bool, as_json: bool,
+    seed: int, debug: bool, **encoding: Any,
 ) -> None:  # fmt: skip
     """Encode images once and save their features.
 
@@ -34,12 +37,11 @@ def command(
     if model_name is None:
         raise InputError("expected a model: pass -m HUB_ID, -m FOLDER or -m tiny")
     fresh_folder(out, exist_ok=exist_ok)
-    found = data.read(images, split=split)
+    found = data.shard(data.read(images, split=split), num_shards, shard_index)
     model = models.load(model_name, revision=revision, device=device, dtype=dtype)
     with bar() as progress:
         features = workflows.encode(
-            model, found, cache=cache_choice(cache, no_cache), batch_size=batch_size, workers=workers, strict=strict,
-            progress=progress,
+            model, found, cache=cache_choice(cache, no_cache), progress=progress, **encoding
         )  # fmt: skip
     workflows.save_features(out, features)
     if as_json:
