@@ -1,4 +1,4 @@
-"""What the audit costs beyond encoding: CPU seconds of everything after the features, beside encoding the same images."""
+"""What the audit costs beyond encoding: CPU seconds after the features, beside encoding the same number of images."""
 
 import argparse
 import time

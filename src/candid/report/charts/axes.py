@@ -196,7 +196,7 @@ def _distance(x: float, y: float, wide: float, busy: Points) -> float:
 def _even_ticks(low: float | int, high: float | int, most: int) -> list[float]:
     rough = (high - low) / max(1, most)
     if rough < sys.float_info.min:  # a range of denormals has no decimal steps
-        return [low]
+        return [float(low)]
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(s * power for s in STEPS if s * power >= rough * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
