@@ -7,8 +7,8 @@ import numpy as np
 
 from candid import data, models, workflows
 from candid.types import Features, Head
-from candid.workflows.evidence import Evidence
-from candid.workflows.findings import audit_features
+from candid.workflows.auditing.evidence import Evidence
+from candid.workflows.auditing.findings import audit_features
 
 
 def made_up(n: int, k: int, d: int, seed: int) -> tuple[Head, Features, dict[str, Features]]:

@@ -12,19 +12,19 @@ from candid.calibrate import Temperature
 from candid.errors import InputError, NoOptimum
 from candid.report.content import Row, Section
 from candid.types import Features, Head
-from candid.workflows import ranked, resampled
-from candid.workflows.audit_abstaining import own_probability
-from candid.workflows.audit_calibration import calibration, fit_temperature, null_ece
-from candid.workflows.audit_detection import detection
-from candid.workflows.audit_labels import ece_at, sizes
-from candid.workflows.audit_shift import shift
-from candid.workflows.evidence import Evidence, LabelledSet, align
-from candid.workflows.findings import Findings, audit_features
+from candid.workflows.auditing import ranked, resampled
+from candid.workflows.auditing.abstaining import own_probability
+from candid.workflows.auditing.calibration import calibration, fit_temperature, null_ece
+from candid.workflows.auditing.detection import detection
+from candid.workflows.auditing.evidence import Evidence, LabelledSet, align
+from candid.workflows.auditing.findings import Findings, audit_features
+from candid.workflows.auditing.labels import ece_at, sizes
+from candid.workflows.auditing.part import NUMBERS, Part
+from candid.workflows.auditing.ranked import ranking
+from candid.workflows.auditing.shift import shift
+from candid.workflows.auditing.split import stratified_order
+from candid.workflows.auditing.verdict import verdict
 from candid.workflows.judged import judge
-from candid.workflows.part import NUMBERS, Part
-from candid.workflows.ranked import ranking
-from candid.workflows.split import stratified_order
-from candid.workflows.verdict import verdict
 
 TRUE_TEMPERATURE = 2.0
 CLASSES = tuple("abcdefgh")

@@ -15,7 +15,7 @@ from candid.errors import InputError
 from candid.report import Report
 from candid.types import Features
 from candid.workflows import Predictor, audit
-from candid.workflows.provenance import content_digest
+from candid.workflows.auditing.provenance import content_digest
 
 TEMPLATES = ("a photo of something {}.", "{}", "the colour {}.")
 

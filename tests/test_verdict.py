@@ -4,8 +4,8 @@ import pytest
 
 from candid.report.content import Row
 from candid.types import Estimate
-from candid.workflows.part import row
-from candid.workflows.verdict import ORDER, RULES, verdict
+from candid.workflows.auditing.part import row
+from candid.workflows.auditing.verdict import ORDER, RULES, verdict
 
 GOOD = {
     ("accuracy", "all"): (0.80, 0.78, 0.82),

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from candid.workflows.auditing import audit
+    from candid.workflows.auditing.front import audit
     from candid.workflows.encoding import encode
     from candid.workflows.feature_cache import cache_folder
     from candid.workflows.feature_files import load_features, save_features
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Predictor": "predictor",
-    "audit": "auditing",
+    "audit": "auditing.front",
     "cache_folder": "feature_cache",
     "encode": "encoding",
     "load_features": "feature_files",

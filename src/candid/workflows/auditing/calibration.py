@@ -11,10 +11,10 @@ from candid.arrays import softmax
 from candid.errors import NoOptimum
 from candid.report.content import Bin, Reliability, ReliabilitySeries, Row, Section, Table
 from candid.types import Estimate, Labels, Logits, Probs
-from candid.workflows import resampled
-from candid.workflows.evidence import FEWEST_TO_SPLIT, Evidence
+from candid.workflows.auditing import resampled
+from candid.workflows.auditing.evidence import FEWEST_TO_SPLIT, Evidence
+from candid.workflows.auditing.part import NUMBERS, Part, row, span
 from candid.workflows.judged import Judged, judge
-from candid.workflows.part import NUMBERS, Part, row, span
 
 __all__ = ["Fitted", "calibration", "fit_temperature", "null_ece", "reliability_series"]
 

@@ -7,10 +7,10 @@ import numpy as np
 from candid import metrics
 from candid.report.content import Counts, Histogram, Line, Lines, Row, Section
 from candid.types import Scores
-from candid.workflows import resampled
-from candid.workflows.audit_calibration import Fitted
-from candid.workflows.evidence import Evidence
-from candid.workflows.part import Part, row, share, span
+from candid.workflows.auditing import resampled
+from candid.workflows.auditing.calibration import Fitted
+from candid.workflows.auditing.evidence import Evidence
+from candid.workflows.auditing.part import Part, row, share, span
 
 __all__ = ["abstaining", "own_probability"]
 

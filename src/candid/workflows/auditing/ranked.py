@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from candid import metrics
 from candid.types import Estimate
-from candid.workflows import resampled
+from candid.workflows.auditing import resampled
 
 __all__ = ["numbers_of", "ranking"]
 

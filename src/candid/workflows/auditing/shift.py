@@ -9,12 +9,12 @@ from jaxtyping import Int
 from candid import metrics
 from candid.report.content import Reliability, ReliabilitySeries, Row, Section, Table
 from candid.types import Estimate, Features, Head, Labels, Logits
-from candid.workflows import resampled
-from candid.workflows.audit_calibration import Fitted, fit_temperature, null_ece, reliability_series
-from candid.workflows.evidence import FEWEST_TO_SPLIT, Evidence, align
+from candid.workflows.auditing import resampled
+from candid.workflows.auditing.calibration import Fitted, fit_temperature, null_ece, reliability_series
+from candid.workflows.auditing.evidence import FEWEST_TO_SPLIT, Evidence, align
+from candid.workflows.auditing.part import Part, row, share, span
+from candid.workflows.auditing.split import stratified_order
 from candid.workflows.judged import judge
-from candid.workflows.part import Part, row, share, span
-from candid.workflows.split import stratified_order
 
 __all__ = ["shift", "transfer"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from candid.report.content import Level, Reason, Row, Verdict
-from candid.workflows.part import percent, span
+from candid.workflows.auditing.part import percent, span
 
 __all__ = ["RULES", "Rule", "verdict"]
 

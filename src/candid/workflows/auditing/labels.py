@@ -6,11 +6,11 @@ from jaxtyping import Float, Int
 from candid import metrics
 from candid.report.content import Line, Lines, Marker, Section
 from candid.types import Estimate
-from candid.workflows import resampled
-from candid.workflows.audit_calibration import Fitted, fit_temperature, null_ece
-from candid.workflows.evidence import Evidence
+from candid.workflows.auditing import resampled
+from candid.workflows.auditing.calibration import Fitted, fit_temperature, null_ece
+from candid.workflows.auditing.evidence import Evidence
+from candid.workflows.auditing.part import Part, row
 from candid.workflows.judged import Judged, judge
-from candid.workflows.part import Part, row
 
 __all__ = ["ece_at", "labels_needed", "sizes"]
 

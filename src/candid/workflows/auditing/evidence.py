@@ -11,8 +11,8 @@ from jaxtyping import Int
 from candid.arrays import check_labels, check_logits
 from candid.errors import InputError, nearest
 from candid.types import Features, Head, ImageSet, Labels, Logits
+from candid.workflows.auditing.split import stratified_order
 from candid.workflows.detectors import DETECTORS
-from candid.workflows.split import stratified_order
 
 __all__ = ["Evidence", "LabelledSet", "align", "check_choices"]
 

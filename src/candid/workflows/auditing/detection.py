@@ -8,10 +8,10 @@ from jaxtyping import Float
 from candid import detect, metrics
 from candid.report.content import Counts, Histogram, Marker, Row, Section, Table
 from candid.types import Scores
+from candid.workflows.auditing.evidence import Evidence
+from candid.workflows.auditing.part import Part, percent, row, span
+from candid.workflows.auditing.ranked import ranking
 from candid.workflows.detectors import DETECTORS, outlier_scores
-from candid.workflows.evidence import Evidence
-from candid.workflows.part import Part, percent, row, span
-from candid.workflows.ranked import ranking
 
 __all__ = ["detection"]
 

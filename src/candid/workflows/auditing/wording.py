@@ -7,10 +7,10 @@ import numpy as np
 from candid import metrics
 from candid.report.content import Bars, Marker, Row, Section, Table
 from candid.types import Correct, Estimate, Head
-from candid.workflows import resampled
-from candid.workflows.audit_calibration import Fitted
-from candid.workflows.evidence import Evidence
-from candid.workflows.part import Part, bar, row, share, span
+from candid.workflows.auditing import resampled
+from candid.workflows.auditing.calibration import Fitted
+from candid.workflows.auditing.evidence import Evidence
+from candid.workflows.auditing.part import Part, bar, row, share, span
 
 __all__ = ["wording"]
 

@@ -10,12 +10,12 @@ from candid.errors import InputError
 from candid.report import Report
 from candid.report.content import Content
 from candid.types import Encoder, Features, Image, ImageSet
+from candid.workflows.auditing.evidence import Evidence, LabelledSet, align, check_choices
+from candid.workflows.auditing.findings import audit_features
+from candid.workflows.auditing.provenance import Role, describe_input, describe_model, package_versions, unreadable
+from candid.workflows.auditing.verdict import verdict
 from candid.workflows.encoding import encode
-from candid.workflows.evidence import Evidence, LabelledSet, align, check_choices
-from candid.workflows.findings import audit_features
 from candid.workflows.predictor import Predictor
-from candid.workflows.provenance import Role, describe_input, describe_model, package_versions, unreadable
-from candid.workflows.verdict import verdict
 
 __all__ = ["audit"]
 

@@ -10,9 +10,9 @@ from PIL import Image as Picture
 from candid import metrics
 from candid.report.content import Section, Thumbnail, Thumbnails
 from candid.types import Image
-from candid.workflows.audit_calibration import Fitted
-from candid.workflows.evidence import Evidence
-from candid.workflows.part import Part, percent
+from candid.workflows.auditing.calibration import Fitted
+from candid.workflows.auditing.evidence import Evidence
+from candid.workflows.auditing.part import Part, percent
 
 __all__ = ["mistakes", "thumbnail_uri"]
 

@@ -10,7 +10,7 @@ from candid.errors import UnreadableImage
 from candid.files import digest
 from candid.report.content import Input, ModelCard, Row, SkippedFile
 from candid.types import Encoder, Features, ImageSet
-from candid.workflows.part import row
+from candid.workflows.auditing.part import row
 
 __all__ = ["Role", "content_digest", "describe_input", "describe_model", "package_versions", "unreadable"]
 

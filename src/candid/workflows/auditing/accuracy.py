@@ -6,8 +6,8 @@ from jaxtyping import Int
 from candid import metrics
 from candid.report.content import Bars, Marker, Row, Section, Table
 from candid.types import Correct, Estimate
-from candid.workflows.evidence import Evidence
-from candid.workflows.part import Part, bar, percent, row, share
+from candid.workflows.auditing.evidence import Evidence
+from candid.workflows.auditing.part import Part, bar, percent, row, share
 
 __all__ = ["accuracy"]
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 from candid.report.content import Row, Section
 from candid.types import Estimate, Image
-from candid.workflows.audit_abstaining import abstaining, own_probability
-from candid.workflows.audit_accuracy import accuracy
-from candid.workflows.audit_calibration import calibration
-from candid.workflows.audit_detection import detection
-from candid.workflows.audit_labels import labels_needed
-from candid.workflows.audit_shift import shift, transfer
-from candid.workflows.audit_wording import wording
-from candid.workflows.evidence import Evidence
-from candid.workflows.thumbnails import mistakes
+from candid.workflows.auditing.abstaining import abstaining, own_probability
+from candid.workflows.auditing.accuracy import accuracy
+from candid.workflows.auditing.calibration import calibration
+from candid.workflows.auditing.detection import detection
+from candid.workflows.auditing.evidence import Evidence
+from candid.workflows.auditing.labels import labels_needed
+from candid.workflows.auditing.shift import shift, transfer
+from candid.workflows.auditing.thumbnails import mistakes
+from candid.workflows.auditing.wording import wording
 
 __all__ = ["Findings", "audit_features"]
 

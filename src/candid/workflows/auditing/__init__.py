@@ -1,0 +1,1 @@
+"""The audit, one file a question. `front.audit` is the door, `findings.audit_features` the part without a model."""
