@@ -107,6 +107,17 @@ def test_predict_on_single_files_and_strict_mode(audited, photos, run):
     assert "cut.jpg" in err
 
 
+def test_predict_keeps_the_order_of_its_arguments_and_fails_when_nothing_can_be_read(audited, photos, run):
+    files = [photos / "Lime" / "3.jpg", photos / "Lime" / "cut.jpg", photos / "Lemon" / "3.jpg"]
+    _, text, _ = run("predict", audited[0] / "predictor", *files)
+    assert [Path(json.loads(line)["id"]).name for line in text.splitlines()] == ["3.jpg", "cut.jpg", "3.jpg"]
+    assert [Path(json.loads(line)["id"]).parent.name for line in text.splitlines()] == ["Lime", "Lime", "Lemon"]
+    code, text, err = run("predict", audited[0] / "predictor", photos / "Lime" / "cut.jpg")
+    assert code == 2
+    assert "error" in json.loads(text)
+    assert "cut.jpg" in err
+
+
 def test_a_gate_that_is_missed_exits_with_1_after_writing_the_report(audited, photos, run, tmp_path):
     out = tmp_path / "gated"
     common = ["audit", photos, "-m", "tiny", "--cache", audited[0].parent / "cache", "-o", out]

@@ -9,7 +9,7 @@ from candid import data, workflows
 from candid.cli.options import debug
 from candid.cli.progress import bar
 from candid.errors import InputError
-from candid.types import Predictions
+from candid.types import ImageSet, Predictions
 
 
 @click.command()
@@ -38,19 +38,21 @@ def command(
     found = data.read(images[0]) if len(images) == 1 else data.read(list(images))
     if not len(found) and not found.skipped:
         raise InputError(f"no image in {', '.join(map(str, images))}")
+    if loaded.temperature is None:
+        click.echo("note: this predictor has no temperature, its confidence is the model's own", err=True)
     with bar("predicting") as progress:
         predictions = loaded(found, batch_size=batch_size, progress=progress)
-    for line in _lines(predictions):
+    for line in _lines(predictions, found):
         click.echo(json.dumps(line))
-    if strict and predictions.skipped:
-        raise InputError(
-            f"{len(predictions.skipped)} of the images could not be read, first {predictions.skipped[0].id}"
-        )
+    if predictions.skipped and (strict or not predictions.ids):
+        first = predictions.skipped[0]
+        raise InputError(f"{len(predictions.skipped)} images could not be read, first {first.id}: {first.reason}")
 
 
-def _lines(predictions: Predictions) -> list[dict[str, object]]:
-    lines: list[dict[str, object]] = [
-        {
+def _lines(predictions: Predictions, images: ImageSet) -> list[dict[str, object]]:
+    """One line an image, in the order they were given; files that are no images come last."""
+    lines: dict[str, dict[str, object]] = {
+        image: {
             "id": image,
             "label": predictions.classes[int(predictions.labels[i])],
             "confidence": round(float(predictions.confidence[i]), 6),
@@ -58,5 +60,7 @@ def _lines(predictions: Predictions) -> list[dict[str, object]]:
             "accepted": bool(predictions.accepted[i]),
         }
         for i, image in enumerate(predictions.ids)
-    ]
-    return lines + [{"id": skipped.id, "error": skipped.reason} for skipped in predictions.skipped]
+    }
+    lines |= {skipped.id: {"id": skipped.id, "error": skipped.reason} for skipped in predictions.skipped}
+    ordered = [lines.pop(image) for image in images.ids if image in lines]
+    return ordered + list(lines.values())
