@@ -91,7 +91,8 @@ class ImageSet:
 class Features:
     """Image embeddings, one unit row an image, with the encoder that made them (`id@revision/preprocessing`).
 
-    Images that could not be decoded have no row; they are listed in `skipped`.
+    Images that could not be decoded have no row; they are listed in `skipped`. `digests` are hashes of the encoded
+    bytes the vectors were made from, where they were made here.
     """
 
     vectors: Vectors
@@ -102,9 +103,12 @@ class Features:
     classes: tuple[str, ...] | None = None
     group_names: tuple[str, ...] | None = None
     skipped: tuple[Skipped, ...] = ()
+    digests: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        _same_length("Features", vectors=self.vectors, ids=self.ids, labels=self.labels, groups=self.groups)
+        _same_length(
+            "Features", vectors=self.vectors, ids=self.ids, labels=self.labels, groups=self.groups, digests=self.digests
+        )
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -75,15 +75,18 @@ class _Step:
 
 
 def _collected(work: _Work, strict: bool, progress: Callable[[int, int], None]) -> Features:
-    images, rows, vectors = work.images, [], [np.zeros((0, work.model.dim), np.float32)]
+    images, vectors = work.images, [np.zeros((0, work.model.dim), np.float32)]
+    kept: list[tuple[int, str]] = []
     lost: dict[int, str] = {}
     done = _Counter(progress, len(images))
     for run, encoded in _in_order(work, lost, done):
         lost |= {run.rows[place]: reason for place, reason in encoded.unreadable.items()}
         if strict and lost:
             raise UnreadableImage(images.ids[min(lost)], lost[min(lost)])
-        rows += [row for place, row in enumerate(run.rows) if place not in encoded.unreadable]
+        pairs = enumerate(zip(run.rows, run.digests, strict=True))
+        kept += [pair for place, pair in pairs if place not in encoded.unreadable]
         vectors.append(encoded.vectors)
+    rows = [row for row, _ in kept]
     return Features(
         vectors=np.concatenate(vectors),
         ids=tuple(images.ids[row] for row in rows),
@@ -93,6 +96,7 @@ def _collected(work: _Work, strict: bool, progress: Callable[[int, int], None]) 
         classes=images.classes,
         group_names=images.group_names,
         skipped=(*images.skipped, *(Skipped(images.ids[row], lost[row]) for row in sorted(lost))),
+        digests=tuple(content for _, content in kept),
     )
 
 

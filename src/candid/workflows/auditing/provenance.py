@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Literal
 
 from candid import metrics
-from candid.errors import UnreadableImage
+from candid.errors import InputError
 from candid.files import digest
 from candid.report.content import Input, ModelCard, Row, SkippedFile
 from candid.types import Encoder, Features, ImageSet
@@ -19,23 +19,25 @@ PACKAGES = ("candid-vision", "torch", "transformers", "numpy", "scipy", "pillow"
 
 
 def describe_input(role: Role, name: str, images: ImageSet, features: Features) -> Input:
-    """One image set as it was used: how many rows, a hash of every file's bytes in order, what was skipped and why."""
+    """One image set as it was used: how many rows, a hash of their bytes in order, what was skipped and why."""
     return Input(
         role=role,
         name=name,
         path=images.source,
         n=len(features),
-        digest=content_digest(images),
+        digest=content_digest(features),
         labelled=features.labels is not None,
         skipped=tuple(SkippedFile(id=file.id, reason=file.reason) for file in features.skipped),
     )
 
 
-def content_digest(images: ImageSet) -> str:
-    """Hash of all encoded images in their order, and of their labels; the same files elsewhere give the same hash."""
-    parts = [digest(_bytes(images, index)).encode() for index in range(len(images))]
-    if images.labels is not None:
-        parts.append(images.labels.astype("<i8").tobytes())
+def content_digest(features: Features) -> str:
+    """Hash of the used images' bytes in their order and of their labels; the same files elsewhere give the same one."""
+    if features.digests is None:
+        raise InputError("these features do not know which bytes they were made from; encode the images again")
+    parts = [content.encode() for content in features.digests]
+    if features.labels is not None:
+        parts.append(features.labels.astype("<i8").tobytes())
     return digest(b"".join(parts))
 
 
@@ -64,13 +66,6 @@ def unreadable(sets: Iterable[Features]) -> Row:
         skipped += len(features.skipped)
         used += len(features)
     return row("unreadable", "all inputs", metrics.proportion(skipped, skipped + used))
-
-
-def _bytes(images: ImageSet, index: int) -> bytes:
-    try:
-        return images.raw(index)
-    except (OSError, UnreadableImage):
-        return b""  # a file that is gone; it is listed as skipped
 
 
 def _version(name: str) -> list[tuple[str, str]]:
