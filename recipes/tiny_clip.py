@@ -1,6 +1,6 @@
 """Train, measure and export the embedded model: `python -m recipes.tiny_clip DATA WORK [STAGE...]`.
 
-DATA is the folder of the training sets (see docs/models/tiny.md for what and under which licence), WORK keeps
+DATA is the folder of the training sets (see src/candid/models/tiny/README.md for what and under which licence), WORK keeps
 checkpoints; a stopped run goes on where it was. Stages: texts, text, teacher, student, export, evaluate.
 """
 
@@ -72,6 +72,10 @@ def run(data: Path, work: Path, stages: list[str], minutes: dict[str, float], th
                 s: {k: torch.load(work / f"{s}.pt", weights_only=True)[k] for k in ("spent", "step")} for s in MINUTES
             }
             (work / "training.json").write_text(json.dumps({"seed": SEED, "stages": facts}, indent=2))
+        elif stage == "evaluate":
+            from recipes.tiny import evaluation
+
+            (work / "evaluation.json").write_text(json.dumps(evaluation.run(work / "tiny", data), indent=2))
 
 
 def from_teacher(model: nn.Module, teacher: nn.Module, work: Path) -> None:

@@ -86,6 +86,27 @@ def test_audit_again_from_its_own_report_gives_the_same_numbers(audited, run, tm
     assert json.loads(text)["rows"] == printed["rows"]
 
 
+def test_without_arguments_it_audits_the_embedded_model_on_the_embedded_photos(run, tmp_path):
+    out = tmp_path / "demo"
+    code, text, err = run("audit", "-o", out, "--cache", tmp_path / "cache")
+    assert code == 0, err
+    assert f"report: {out / 'index.html'}" in text
+    assert (out / "index.html").stat().st_size < 3e6
+    content = Report.load(out).content
+    assert content.model.id == "tiny"
+    assert [(i.role, i.name, i.n) for i in content.inputs] == [
+        ("known", "known", 640),
+        ("shift", "bad camera", 640),
+        ("ood", "new products", 250),
+        ("ood", "clothing", 250),
+        ("ood", "cells", 169),
+    ]
+    slices = {(row.metric, row.slice) for row in content.rows}
+    assert {("accuracy", "all"), ("ece", "raw"), ("ece", "calibrated"), ("auroc", "ood: cells, energy")} <= slices
+    assert content.cannot_say == ()
+    assert all(row.n > 0 for row in content.rows)
+
+
 def test_predict_prints_one_json_line_an_image_and_one_a_broken_file(audited, photos, run):
     code, text, _ = run("predict", audited[0] / "predictor", photos)
     lines = [json.loads(line) for line in text.splitlines()]

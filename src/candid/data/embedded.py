@@ -1,6 +1,6 @@
 """The sample sets that ship with candid: real photos under free licences, to try everything on without a download.
 
-Made by `recipes/sample_data.py`; sources and licences are in docs/models/tiny.md and in each file's schema metadata.
+Made by `recipes/sample_data.py`; sources and licences are in models/tiny/README.md and in each file's schema metadata.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,46 @@
+"""The pages are true: their Python runs, their links lead somewhere, the changelog knows the version."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import candid
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_that_exist(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_python_of_the_readme_runs(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("CANDID_CACHE", str(tmp_path))
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_the_changelog_names_this_version():
+    assert f"## {candid.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["audit", "embed", "predict", "doctor"])
+def test_the_readme_or_its_pages_show_every_command(name):
+    assert any(f"candid {name}" in page.read_text() for page in PAGES)
+
+
+def test_every_console_command_in_the_readme_is_one_that_exists():
+    from candid.cli import COMMANDS
+
+    for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("candid "):
+                assert line.split()[1] in COMMANDS
