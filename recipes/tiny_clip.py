@@ -1,7 +1,7 @@
 """Train, measure and export the embedded model: `python -m recipes.tiny_clip DATA WORK [STAGE...]`.
 
-DATA is the folder of the training sets (see src/candid/models/tiny/README.md for what and under which licence), WORK keeps
-checkpoints; a stopped run goes on where it was. Stages: texts, text, teacher, student, export, evaluate.
+DATA is the folder of the training sets (what and under which licence: src/candid/models/tiny/README.md), WORK keeps
+checkpoints; a stopped run goes on where it was. Stages: text, teacher, student, export, evaluate.
 """
 
 import argparse

@@ -55,7 +55,7 @@ def test_prompts_alone_reach_five_times_chance_on_held_out_photos(known):
 
 
 def test_it_is_miscalibrated_and_one_temperature_mends_it(known):
-    """Each half is judged with the temperature of the other, so that all 640 photos are judged and none is fitted on."""
+    """Each half is judged with the temperature of the other: all 640 photos are judged, none by its own fit."""
     logits, labels = known
     order = np.random.default_rng(0).permutation(len(labels))
     halves = order[: len(order) // 2], order[len(order) // 2 :]
