@@ -72,9 +72,9 @@ def held_out(data: Path) -> dict[str, tuple[list[np.ndarray], list[str]]]:
         [rows["name"][i] for i in keep],
     )
     for title, name, side in (
-        ("CIFAR-100 (never trained)", "cifar100_test4k", 32),
-        ("PACS (never trained)", "pacs", 96),
-        ("DTD textures (never trained)", "dtd10", 96),
+        ("CIFAR-100 (no image of the set trained on)", "cifar100_test4k", 32),
+        ("PACS (no image of the set trained on)", "pacs", 96),
+        ("DTD textures (no image of the set trained on)", "dtd10", 96),
     ):
         rows = table(data, name)
         tests[title] = ([decode(b, side) for b in rows["image"]], [spoken(n) for n in rows["name"]])
