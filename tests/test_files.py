@@ -5,7 +5,7 @@ import json
 import pytest
 
 from candid.errors import InputError
-from candid.files import atomic, fresh_folder, read_json, write_json
+from candid.files import atomic, fresh_folder, output_folder, read_json, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
@@ -63,3 +63,16 @@ def test_an_output_that_holds_files_is_refused_unless_told(tmp_path):
     assert fresh_folder(tmp_path, exist_ok=True) == tmp_path
     with pytest.raises(InputError, match="is a file"):
         fresh_folder(tmp_path / "report.json")
+
+
+def test_an_output_folder_nothing_was_written_in_is_not_left_behind(tmp_path):
+    with pytest.raises(InputError), output_folder(tmp_path / "new"):
+        raise InputError("nothing to write")
+    assert not (tmp_path / "new").exists()
+    with output_folder(tmp_path / "new") as folder:
+        (folder / "report.json").write_text("{}")
+    assert (tmp_path / "new" / "report.json").exists()
+    (tmp_path / "old").mkdir()
+    with output_folder(tmp_path / "old"):
+        pass
+    assert (tmp_path / "old").exists()

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from candid.errors import InputError
 
-__all__ = ["atomic", "digest", "fresh_folder", "read_json", "write_json"]
+__all__ = ["atomic", "digest", "fresh_folder", "output_folder", "read_json", "write_json"]
 
 
 @contextmanager
@@ -70,6 +70,18 @@ def read_json(path: Path, *, kind: str, version: int) -> dict[str, Any]:
     if not isinstance(found_version, int) or found_version > version:
         raise InputError(f"{path} has version {found_version}, this candid reads up to {version}; upgrade candid")
     return dict(content)
+
+
+@contextmanager
+def output_folder(path: Path, *, exist_ok: bool = False) -> Iterator[Path]:
+    """A folder that can be written, told before the work starts; left behind only if something was written in it."""
+    made = not path.exists()
+    fresh_folder(path, exist_ok=exist_ok)
+    try:
+        yield path
+    finally:
+        if made and not any(path.iterdir()):
+            path.rmdir()
 
 
 def fresh_folder(path: Path, *, exist_ok: bool = False) -> Path:

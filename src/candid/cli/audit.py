@@ -13,7 +13,7 @@ from candid.cli.gates import Gate, check_gates
 from candid.cli.options import cache_choice, lines, model_options, named, output, run_options
 from candid.cli.progress import bars
 from candid.errors import InputError
-from candid.files import fresh_folder
+from candid.files import output_folder
 from candid.report import Report
 from candid.types import ImageSet
 
@@ -77,12 +77,11 @@ def command(
     if chosen["model_name"] is None:
         chosen["model_name"], chosen["revision"] = kept.get("model"), chosen["revision"] or kept.get("revision")
     sets = _sets(known, ood, shift, transfer, kept)
-    fresh_folder(out, exist_ok=exist_ok)
-    report = _run(
-        sets, chosen, cache_choice(cache, no_cache),
-        lines(classes) if classes else kept.get("classes"), lines(templates) if templates else kept.get("templates"),
-    )  # fmt: skip
-    page = report.save(out, exist_ok=exist_ok)
+    names = lines(classes) if classes else kept.get("classes")
+    wordings = lines(templates) if templates else kept.get("templates")
+    with output_folder(out, exist_ok=exist_ok):
+        report = _run(sets, chosen, cache_choice(cache, no_cache), names, wordings)
+        page = report.save(out, exist_ok=exist_ok)
     if as_json:
         rows = [row.model_dump(mode="json") for row in report.content.rows]
         verdict = report.content.verdict.model_dump(mode="json")

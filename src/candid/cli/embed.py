@@ -10,7 +10,7 @@ from candid import data, models, workflows
 from candid.cli.options import cache_choice, model_options, output, run_options
 from candid.cli.progress import bar
 from candid.errors import InputError
-from candid.files import fresh_folder
+from candid.files import output_folder
 
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
 
@@ -36,14 +36,13 @@ def command(
     """
     if model_name is None:
         raise InputError("expected a model: pass -m HUB_ID, -m FOLDER or -m tiny")
-    fresh_folder(out, exist_ok=exist_ok)
-    found = data.shard(data.read(images, split=split), num_shards, shard_index)
-    model = models.load(model_name, revision=revision, device=device, dtype=dtype)
-    with bar() as progress:
+    with output_folder(out, exist_ok=exist_ok), bar() as progress:
+        found = data.shard(data.read(images, split=split), num_shards, shard_index)
+        model = models.load(model_name, revision=revision, device=device, dtype=dtype)
         features = workflows.encode(
             model, found, cache=cache_choice(cache, no_cache), progress=progress, **encoding
         )  # fmt: skip
-    workflows.save_features(out, features)
+        workflows.save_features(out, features)
     if as_json:
         skipped = [{"id": s.id, "reason": s.reason} for s in features.skipped]
         facts = {"output": str(out), "n": len(features), "dimensions": features.vectors.shape[1]}
