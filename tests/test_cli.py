@@ -48,15 +48,15 @@ def photos(tmp_path_factory):
 def audited(photos, tmp_path_factory):
     """An audit of those photos by the embedded model, and what it printed."""
     out = tmp_path_factory.mktemp("audited") / "report"
-    arguments = ["audit", photos, "-m", "tiny", "-o", out, "--cache", out.parent / "cache", "--json"]
-    done = candid(*arguments)
+    arguments = ["audit", photos.name, "-m", "tiny", "-o", out, "--cache", out.parent / "cache", "--json"]
+    done = candid(*arguments, cwd=photos.parent)
     assert done.returncode == 0, done.stderr
     return out, json.loads(done.stdout)
 
 
-def candid(*arguments):
+def candid(*arguments, cwd=None):
     return subprocess.run(
-        [sys.executable, "-m", "candid", *map(str, arguments)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "candid", *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd
     )
 
 
@@ -77,8 +77,9 @@ def test_audit_lists_the_broken_files_and_counts_the_rest(audited):
     assert all(s.reason for s in known.skipped)
 
 
-def test_audit_again_from_its_own_report_gives_the_same_numbers(audited, run, tmp_path):
+def test_audit_again_from_its_own_report_gives_the_same_numbers_from_any_folder(audited, run, tmp_path, monkeypatch):
     out, printed = audited
+    monkeypatch.chdir(tmp_path)
     code, text, err = run(
         "audit", "--config", out / "report.json", "-o", tmp_path / "again", "--json", "--cache", out.parent / "cache"
     )

@@ -111,29 +111,40 @@ def _run(
     if name is None:
         raise InputError("expected a model for these images: pass -m HUB_ID or -m FOLDER (-m tiny is the embedded one)")
     split, loading = chosen.pop("split"), {key: chosen.pop(key) for key in ("revision", "device", "dtype")}
-    found = _read(sets, split, classes)
+    known, others = _read(sets, split, classes)
     model = models.load(name, **loading)
     with bars() as progress:
         report = workflows.audit(
-            model, found["known"].pop("known"), classes=classes, templates=templates, **found["other"], **chosen,
-            cache=cache, progress=progress, command="candid audit",
+            model, known, classes=classes, templates=templates, shift=others["shift"], ood=others["ood"],
+            transfer=others["transfer"], **chosen, cache=cache, progress=progress, command="candid audit",
         )  # fmt: skip
-    config = {**report.content.config, "model": name, "split": split}
+    # From any folder the run can be repeated: what was given relative to this one is kept whole.
+    places = {role: {each: _whole(place) for each, place in report.content.config[role].items()} for role in others}
+    config = {
+        **report.content.config,
+        **places,
+        "known": _whole(report.content.config["known"]),
+        "model": name if name == EMBEDDED else _whole(name),
+        "split": split,
+        "dtype": loading["dtype"],
+    }
     return Report(report.content.model_copy(update={"config": config}), report.made)
 
 
-def _read(sets: Sets, split: str | None, classes: list[str] | None) -> dict[str, dict[str, Any]]:
+def _whole(place: str) -> str:
+    return str(Path(place).expanduser().absolute()) if Path(place).expanduser().exists() else place
+
+
+def _read(sets: Sets, split: str | None, classes: list[str] | None) -> tuple[ImageSet, dict[str, dict[str, ImageSet]]]:
+    """The known set, and the others by role; with no known set the embedded sample stands in for what is not given."""
     if sets.known is None:
         sample = data.sample()
-        known, shift, ood = sample.known, dict(sample.shift), dict(sample.ood)
-        if sets.ood:
-            ood = {}
-        if sets.shift:
-            shift = {}
+        known = sample.known
+        shift, ood = {} if sets.shift else dict(sample.shift), {} if sets.ood else dict(sample.ood)
     else:
         known, shift, ood = data.read(sets.known, split=split, classes=classes), {}, {}
-    names = classes or (list(known.classes) if known.classes else None)
+    names = classes or known.classes
     shift |= {name: data.read(path, classes=names) for name, path in sets.shift.items()}
     ood |= {name: data.read(path) for name, path in sets.ood.items()}
-    transfer: dict[str, ImageSet] = {name: data.read(path) for name, path in sets.transfer.items()}
-    return {"known": {"known": known}, "other": {"shift": shift, "ood": ood, "transfer": transfer}}
+    transfer = {name: data.read(path) for name, path in sets.transfer.items()}
+    return known, {"shift": shift, "ood": ood, "transfer": transfer}
