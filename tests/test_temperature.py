@@ -163,6 +163,28 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
     assert 0.85 < inside / 300 < 0.95  # binomial sd 0.017
 
 
+def test_one_row_is_not_certainty():
+    fitted = Temperature.fit(np.array([[1.0, 0.0, -3.0]]), np.array([1]))
+    assert fitted.standard_error > fitted.value / 2
+
+
+def test_the_interval_of_few_rows_covers_the_truth():
+    inside = fits = 0
+    for seed in range(400):
+        try:
+            low, high = Temperature.fit(*sample(n=10, seed=seed)).interval()
+        except NoOptimum:
+            continue
+        fits += 1
+        inside += low < 1.7 < high
+    assert inside / fits > 0.92  # nominal 0.95, binomial sd 0.011
+
+
+def test_half_precision_logits_do_not_overflow_when_a_small_temperature_divides_them():
+    fitted = Temperature(0.035, 0.01, 0.1, 10, 5, 0.034, 0.036)
+    assert fitted(np.array([[30000.0, 0.0]], np.float16)).tolist() == [[pytest.approx(30000 / 0.035, rel=1e-6), 0.0]]
+
+
 def test_the_standard_error_is_the_spread_over_draws():
     fits = [Temperature.fit(*sample(n=400, seed=seed)) for seed in range(200)]
     assert np.mean([f.standard_error for f in fits]) == pytest.approx(np.std([f.value for f in fits]), rel=0.15)
@@ -255,8 +277,8 @@ def test_calling_it_divides_and_keeps_the_precision(dtype):
     logits = logits.astype(dtype)
     fitted = Temperature.fit(logits, labels)
     cooled = fitted(logits)
-    assert cooled.dtype == dtype
-    assert cooled == pytest.approx(logits.astype(np.float64) / fitted.value, rel=2 * float(np.finfo(dtype).eps))
+    assert cooled.dtype == np.promote_types(dtype, np.float32)
+    assert cooled == pytest.approx(logits.astype(np.float64) / fitted.value, rel=2 * float(np.finfo(cooled.dtype).eps))
 
 
 def test_calibrates():

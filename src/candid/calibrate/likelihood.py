@@ -79,6 +79,11 @@ class Likelihood:
         )
 
     @property
+    def effective_rows(self) -> float:
+        """How many equal rows the shares are worth (Kish 1965): n for equal ones."""
+        return 1.0 / float(self.share @ self.share)
+
+    @property
     def slope_at_infinity(self) -> float:
         """L' in the limit of large beta: how far labels lie below their row's best, on average."""
         return -float(self.share @ self.gap)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from candid.arrays import check_labels, check_logits
 from candid.calibrate.likelihood import Likelihood
-from candid.calibrate.newton import solve
+from candid.calibrate.newton import Root, solve
 from candid.errors import InputError
 from candid.metrics.rows import highest
 from candid.types import Labels, Logits
@@ -21,9 +21,10 @@ __all__ = ["Temperature"]
 class Temperature:
     """A fitted temperature: calling it returns logits / `value`. Above 1 the model was over-confident.
 
-    `standard_error` is that of `value`, robust to a model that one temperature cannot make right (sandwich: White
-    1982). `nll` is the mean negative log-likelihood at the optimum in nats, `n` the rows with positive weight,
-    `evaluations` the passes over them. `certified_low` and `certified_high` enclose the exact optimum: the derivative
+    `standard_error` is that of `value`: the larger of the model's own and one robust to a model that one
+    temperature cannot make right (sandwich: White 1982); weights count as importance, not as repeated rows.
+    `nll` is the mean negative log-likelihood at the optimum in nats, `n` the rows with positive weight, `evaluations`
+    the passes over them. `certified_low` and `certified_high` enclose the exact optimum: the derivative
     of the likelihood was evaluated in float64 at both and changes sign between them, normally 1e-9 of the value to
     either side.
     """
@@ -59,7 +60,7 @@ class Temperature:
         root = solve(likelihood)
         return Temperature(
             value=1.0 / root.beta,
-            standard_error=sqrt(root.low.scatter) / root.low.curvature / root.beta**2,
+            standard_error=_standard_error(likelihood, root),
             nll=root.low.loss,
             n=likelihood.n,
             evaluations=root.evaluations,
@@ -68,10 +69,10 @@ class Temperature:
         )
 
     def __call__(self, logits: Logits) -> Logits:
-        """Logits over the temperature, in their own precision; -inf stays."""
+        """Logits over the temperature, in their own precision (float16 becomes float32, which cannot overflow)."""
         logits = check_logits(logits)
         wide = np.promote_types(logits.dtype, np.float32)  # float16 would round the temperature itself
-        cooled: Logits = np.divide(logits, self.value, dtype=wide).astype(logits.dtype, copy=False)
+        cooled: Logits = np.divide(logits, self.value, dtype=wide)
         return cooled
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
@@ -81,6 +82,14 @@ class Temperature:
         spread = NormalDist().inv_cdf((1 + level) / 2) * self.standard_error / self.value
         factor = exp(spread) if spread < 700 else inf  # beyond, float64 overflows: the rows say nothing about T
         return self.value / factor, self.value * factor
+
+
+def _standard_error(likelihood: Likelihood, root: Root) -> float:
+    """Of the temperature: the larger of the sandwich and the model's own, for the sandwich of a few rows is near 0."""
+    point = root.low
+    sandwich = sqrt(point.scatter) / point.curvature
+    model = 1.0 / sqrt(likelihood.effective_rows * point.curvature)
+    return max(sandwich, model) / root.beta**2
 
 
 def _shares(weights: Float[np.ndarray, " n"] | None, rows: int) -> Float[np.ndarray, " n"]:

@@ -25,8 +25,8 @@ class BinSums(NamedTuple):
 
 def bin_edges(bins: int) -> Float[np.ndarray, " edges"]:
     """The bins + 1 edges in float64."""
-    if bins < 1:
-        raise InputError(f"expected at least one bin, got {bins}")
+    if not isinstance(bins, int | np.integer) or bins < 1:
+        raise InputError(f"expected at least one bin, as a whole number, got {bins!r}")
     return np.linspace(0.0, 1.0, bins + 1)
 
 

@@ -31,7 +31,9 @@ def by_group(metric: Callable[[Logits, Labels], T], logits: Logits, labels: Labe
     >>> by_group(accuracy, np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]), np.array([0, 1, 1]), np.array([0, 0, 3]))
     {0: 1.0, 3: 0.0}
     """
-    groups = np.asarray(groups)
+    groups, labels = np.asarray(groups), np.asarray(labels)
+    if groups.ndim != 1 or not np.issubdtype(groups.dtype, np.integer):
+        raise InputError(f"groups must be a flat array of integers, got {groups.dtype} of shape {groups.shape}")
     if len(groups) == 0 or not len(groups) == len(labels) == len(logits):
         raise InputError(f"expected one group and one label a row, got {len(logits)}, {len(labels)}, {len(groups)}")
     return {int(g): metric(logits[groups == g], labels[groups == g]) for g in np.unique(groups)}

@@ -58,6 +58,7 @@ def bootstrap(
     Estimate(value=0.75, low=0.25, high=1.0, n=4, level=0.95)
     """
     _check_level(level)
+    arrays = tuple(np.atleast_1d(np.asarray(array)) for array in arrays)
     lengths = [len(array) for array in arrays]
     if not lengths or min(lengths) == 0:
         raise InputError(f"bootstrap needs at least one row in every array, got lengths {lengths}")

@@ -3,6 +3,7 @@
 import numpy as np
 
 from candid.arrays import check_labels, check_probs
+from candid.errors import InputError
 from candid.metrics.rows import highest, row_blocks, tilted
 from candid.types import Labels, Logits, Probs
 
@@ -30,6 +31,8 @@ def nll_of_logits(logits: Logits, labels: Labels, *, temperature: float = 1.0) -
     >>> nll_of_logits(np.array([[0.0, -2000.0]]), np.array([1]))
     2000.0
     """
+    if not 0 < temperature < np.inf:
+        raise InputError(f"temperature must be positive and finite, got {temperature}")
     top = highest(logits).value
     truth = check_labels(labels, classes=logits.shape[1], rows=len(logits))
     gap = logits[np.arange(len(logits)), truth].astype(np.float64) - top

@@ -78,7 +78,7 @@ def fpr_at_tpr(
     """Share of negatives taken for positives once `tpr` of the positives are found, in [0, 1], lower is better.
 
     "first": the strictest threshold that reaches `tpr`, so the rate is guaranteed. "nearest": the recall closest to
-    `tpr`, the higher of two equally close ones, with all negatives above the next positive; it can fall short of
+    `tpr`, the higher of two equally close in float64, with all negatives above the next positive; it can fall short of
     `tpr`, and is what the energy paper's tables use (Liu et al. 2020, https://arxiv.org/abs/2010.03759).
 
     >>> known, unknown = np.arange(20.0), np.array([17.5, 18.5, 30.0, 40.0])

@@ -40,7 +40,8 @@ class Tilted(NamedTuple):
 
 def highest(logits: Logits) -> Highest:
     """Best class of every row and its logit, after refusing what no softmax can use (see `check_logits`)."""
-    logits = np.asarray(logits)
+    if not isinstance(logits, np.ndarray):
+        raise InputError(f"logits must be a numpy array, got {type(logits).__name__}; pass np.asarray(logits)")
     if logits.ndim != 2 or logits.size == 0 or not np.issubdtype(logits.dtype, np.floating):
         check_logits(logits)
     label = logits.argmax(axis=1)  # the first NaN where there is one, so the next line sees every bad row

@@ -3,7 +3,9 @@
 Blasiok & Nakkiran 2023, "Smooth ECE: Principled Reliability Diagrams via Kernel Smoothing",
 https://arxiv.org/abs/2309.12236. With r_s(t) = mean_i (f_i - y_i) K_s(t, f_i), K_s a Gaussian of width s reflected at
 0 and 1, smECE_s is the integral of |r_s| over [0, 1], and smECE is its value at the width s* where smECE_s = s.
-Grids, the kernel's cut at 1/2 and ten bisections are those of the authors' own package, so that numbers compare.
+Grids, the kernel's cut at 1/2 and ten bisections are those of the authors' own package, so that numbers compare. So is
+its treatment of the ends: a confidence of exactly 0 or 1 counts half, since the mirror does not repeat the end cell;
+for a saturated model the value lies below the integral above.
 """
 
 import numpy as np
