@@ -14,6 +14,7 @@ from candid.errors import InputError
 
 __all__ = [
     "Activation",
+    "Classifier",
     "Correct",
     "Encoder",
     "Estimate",
@@ -21,6 +22,7 @@ __all__ = [
     "Groups",
     "Head",
     "Image",
+    "ImageEncoder",
     "ImageSet",
     "Labels",
     "Logits",
@@ -32,7 +34,7 @@ __all__ = [
 ]
 
 Image = UInt8[np.ndarray, "h w 3"]
-Vectors = Float[np.ndarray, "n d"]  # unit rows, float32 from every encoder
+Vectors = Float[np.ndarray, "n d"]  # float32; unit rows, but a `Classifier`'s are its activations as they are
 Logits = Float[np.ndarray, "n k"]  # already times the model's own scale
 Probs = Float[np.ndarray, "n k"]  # rows sum to 1
 Labels = Int[np.ndarray, " n"]
@@ -159,33 +161,46 @@ class Predictions:
 
 
 @runtime_checkable
-class Encoder(Protocol):
-    """A vision-language model as the workflows see it. Adapters in `candid.models` implement it."""
+class ImageEncoder(Protocol):
+    """Anything that turns images into vectors; all that `workflows.encode` asks for."""
 
     id: str
     revision: str  # commit of the Hub snapshot, or a hash of the local weights
     preprocessing: str  # short hash of resize, crop, resample, mean and std
     size: int  # side of the square the images are prepared to, in pixels
     dim: int
-    scale: float
-    bias: float
-    activation: Activation
 
     def prepare(self, image: Image) -> UInt8[np.ndarray, "3 size size"]:
         """Resized and cropped pixels, still uint8. Thread-safe; touches no accelerator."""
         ...
 
     def encode_prepared(self, pixels: UInt8[np.ndarray, "n 3 size size"]) -> Vectors:
-        """Unit float32 rows of already prepared images."""
+        """float32 rows of already prepared images."""
         ...
 
     def encode_images(self, images: Sequence[Image]) -> Vectors:
-        """Unit float32 rows of RGB images of any size."""
+        """float32 rows of RGB images of any size."""
         ...
+
+
+@runtime_checkable
+class Encoder(ImageEncoder, Protocol):
+    """A vision-language model as the workflows see it: unit rows for images and texts. Adapters in `candid.models`."""
+
+    scale: float
+    bias: float
+    activation: Activation
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Unit float32 rows of texts, each one cut at the model's context length."""
         ...
+
+
+@runtime_checkable
+class Classifier(ImageEncoder, Protocol):
+    """A supervised network as the workflows see it: penultimate activations, and the head it was trained with."""
+
+    head: Head
 
 
 def _same_length(noun: str, **fields: Sequence[object] | np.ndarray | None) -> None:
