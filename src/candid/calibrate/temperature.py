@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from math import exp, inf, sqrt
 from statistics import NormalDist
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -28,6 +29,12 @@ class Temperature:
     of the likelihood was evaluated in float64 at both and changes sign between them, normally 1e-9 of the value to
     either side.
     """
+
+    returns: ClassVar[Literal["logits", "probs"]] = "logits"
+    needs: ClassVar[Literal["labels", "text"]] = "labels"
+    prefer: ClassVar[str] = (
+        "First choice everywhere: one number, fitted to its optimum, keeps every ranking of classes."
+    )
 
     value: float
     standard_error: float
