@@ -100,7 +100,7 @@ def test_half_a_report_is_refused_with_the_missing_field(sample, tmp_path):
     stored = json.loads((tmp_path / "report.json").read_text())
     del stored["verdict"]
     (tmp_path / "report.json").write_text(json.dumps(stored))
-    with pytest.raises(InputError, match=r"verdict: Field required; run the audit again"):
+    with pytest.raises(InputError, match=r"verdict: Field required; run it again"):
         Report.load(tmp_path)
 
 

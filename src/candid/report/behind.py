@@ -8,20 +8,23 @@ from candid.report.charts.bars import ordered
 from candid.report.content import (
     Bars,
     Figure,
+    Heatmap,
     Histogram,
     Input,
     Line,
     Lines,
+    ModelCard,
     Reliability,
     Row,
+    Scatter,
     SkippedFile,
     Table,
     Thumbnails,
     Unit,
 )
-from candid.report.wording import count, interval, number, value_of
+from candid.report.wording import count, interval, number, value_of, with_interval
 
-__all__ = ["Sheet", "input_sheet", "number_sheet", "parted", "sheet", "skipped_sheet"]
+__all__ = ["Sheet", "input_sheet", "model_sheet", "number_sheet", "parted", "sheet", "skipped_sheet"]
 
 PRINTED = re.compile(r"([\u2212-]?[\d.,]+%?) \(([\u2212-]?[\d.,]+%? to [\u2212-]?[\d.,]+%?)\)")
 MOST = 200  # rows of a curve that are printed; the file holds all
@@ -52,6 +55,10 @@ def sheet(figure: Figure) -> Sheet:
             return _histogram(figure)
         case Bars():
             return _bars(figure)
+        case Scatter():
+            return _scatter(figure)
+        case Heatmap():
+            return _heatmap(figure)
         case Table():
             return _table(figure)
         case Thumbnails():
@@ -81,6 +88,15 @@ def input_sheet(inputs: Sequence[Input]) -> Sheet:
         for i in inputs
     ]
     return _sheet(("role", "name", "images", "labelled", "skipped", "path", "content hash"), rows, "..r.r..")
+
+
+def model_sheet(models: Sequence[ModelCard]) -> Sheet:
+    """The models as they were used."""
+    rows = [
+        (m.id, m.activation, number(m.scale), number(m.bias), m.device, m.revision, m.preprocessing) for m in models
+    ]
+    columns = ("model", "activation", "logit scale", "logit bias", "device", "revision", "preprocessing")
+    return _sheet(columns, rows, "..rr...")
 
 
 def skipped_sheet(skipped: Sequence[SkippedFile]) -> Sheet:
@@ -161,6 +177,31 @@ def _bars(figure: Bars) -> Sheet:
         for b in ordered(figure)
     ]
     return _sheet(("", figure.x_label, "95% interval", "n"), rows, ".rrr")
+
+
+def _scatter(figure: Scatter) -> Sheet:
+    rows = [
+        (
+            p.label,
+            series.name,
+            number(p.x, figure.x_unit),
+            number(p.y, figure.y_unit),
+            interval(p.low, p.high, figure.y_unit) if p.low is not None and p.high is not None else "",
+            "" if p.n is None else count(p.n),
+        )
+        for series in figure.series
+        for p in series.points
+    ]
+    return _sheet(("", "series", figure.x_label, figure.y_label, "95% interval", "n"), rows, "..rrrr")
+
+
+def _heatmap(figure: Heatmap) -> Sheet:
+    rows = []
+    for i, (row, values) in enumerate(zip(figure.rows, figure.values, strict=True)):
+        for j, (column, value) in enumerate(zip(figure.columns, values, strict=True)):
+            low, high = (figure.intervals[i][j] if figure.intervals else None) or (None, None)
+            rows.append((row, column, "–" if value is None else with_interval(value, low, high, figure.unit)))
+    return _sheet((figure.row_label, figure.column_label, figure.value_label), rows, "..r")
 
 
 def _table(figure: Table) -> Sheet:

@@ -55,7 +55,7 @@ class Report:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise InputError(f"{path} is not a whole report: {where}: {first['msg']}; run the audit again") from error
+            raise InputError(f"{path} is not a whole report: {where}: {first['msg']}; run it again") from error
 
     def html(self) -> str:
         """The self-contained page."""

@@ -11,14 +11,22 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from candid.report import behind, charts, wording
+from candid.report.charts import heatmap, scatter
 from candid.report.content import Content, Thumbnails
-from candid.report.selection import by_severity, key_rows
+from candid.report.selection import called, cards, key_rows, question, reasons
 
 __all__ = ["html"]
 
 TEMPLATES = Path(__file__).parent / "templates"
-ROLES = {"shift": " (shifted)", "ood": " (unknown)", "transfer": " (other data)"}
+ROLES = {
+    "shift": " (shifted)",
+    "ood": " (unknown)",
+    "transfer": " (other data)",
+    "source": " (source)",
+    "generated": " (generated)",
+}
 FIRST_ROWS = 10  # rows of a table before the rest folds away
+MOST_NAMED = 6  # sets named at the top; more are counted there and listed below
 
 
 def html(content: Content) -> str:
@@ -32,8 +40,10 @@ def html(content: Content) -> str:
             content=content,
             data=_data(content),
             keys=key_rows(content),
-            reasons=by_severity(content.verdict.reasons),
-            subject=_subject(content),
+            models=cards(content),
+            page_title=_title(content),
+            question=question(content),
+            reasons=reasons(content),
             style=style,
             script=script,
             style_hash=_hash(style),
@@ -60,7 +70,14 @@ def _templates() -> Environment:
         number_sheet=behind.number_sheet,
         input_sheet=behind.input_sheet,
         skipped_sheet=behind.skipped_sheet,
+        model_sheet=behind.model_sheet,
+        cells=heatmap.cells,
+        upright=heatmap.upright,
+        describe_heatmap=heatmap.describe,
+        spot=scatter.spot,
+        called=called,
         FIRST_ROWS=FIRST_ROWS,
+        MOST_NAMED=MOST_NAMED,
         ROLES=ROLES,
         level_words=wording.level_words,
         day=wording.day,
@@ -74,15 +91,11 @@ def _templates() -> Environment:
     return templates
 
 
-def _subject(content: Content) -> str:
-    """What the known images are called: by their name, or by their folder where the name only repeats the role."""
-    known = next((i for i in content.inputs if i.role == "known"), None)
-    if known is None:
-        return ""
-    if known.name != known.role:
-        return known.name
-    parts = [part for part in known.path.replace("\\", "/").split("/") if part]
-    return "/".join(parts[-2:]) or "these images"
+def _title(content: Content) -> str:
+    """What the browser's tab says: the verdict in front, where there is one."""
+    level, parts = content.verdict.level, question(content)
+    asked = content.title or "".join(parts[1:2] + parts[3:5]) or "".join(parts)
+    return f"{wording.level_words(level)[2]}: {asked}" if level else asked
 
 
 def _printed(value: object) -> object:

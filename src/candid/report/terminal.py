@@ -3,10 +3,11 @@
 import io
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from candid.report.content import Content, Input, Level
-from candid.report.selection import by_severity, key_rows
+from candid.report.content import Content, Input, Level, Reason
+from candid.report.selection import cards, key_rows, reasons
 from candid.report.wording import clean, count, interval, level_words, value_of
 
 if TYPE_CHECKING:
@@ -47,25 +48,24 @@ def _verdict(content: Content) -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
-    mark, _, badge = level_words(content.verdict.level)
-    headline = Text.assemble((f"{mark} {badge}. ", STYLES[content.verdict.level]), clean(content.verdict.headline))
-    return Group(headline, "", _listed(_reasons(content)))
+    level = content.verdict.level
+    mark, _, badge = level_words(level or "unknown")
+    parts = [(f"{mark} {badge}. ", STYLES[level])] if level else []
+    headline = Text.assemble(*parts, clean(content.verdict.headline))
+    asked: list[RenderableType] = [Text(clean(content.title), "bold"), ""] if content.title else []
+    return Group(*asked, headline, "", _listed(reasons(content)))
 
 
-def _reasons(content: Content) -> list[tuple[Level, str]]:
-    return [(reason.level, reason.text) for reason in by_severity(content.verdict.reasons)]
-
-
-def _listed(reasons: list[tuple[Level, str]]) -> "RenderableType":
+def _listed(reasons: Sequence[Reason]) -> "RenderableType":
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(ratio=1)
-    for level, words in reasons:
-        mark, word, _ = level_words(level)
-        table.add_row(Text(f"  {mark} {word}", STYLES[level]), Text(clean(words)))
+    for reason in reasons:
+        mark, word, _ = level_words(reason.level)
+        table.add_row(Text(f"  {mark} {clean(reason.word or word)}", STYLES[reason.level]), Text(clean(reason.text)))
     return table
 
 
@@ -115,7 +115,11 @@ def _inputs(content: Content) -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
-    return Group(Text("What went in", "bold"), *(Text(f"  - {clean(_input(i))}") for i in content.inputs))
+    lines = [Text(f"  - {clean(_input(i))}") for i in content.inputs]
+    models = cards(content)
+    if len(models) > 1:
+        lines.append(Text(f"  - {len(models)} models: {clean(', '.join(model.id for model in models))}"))
+    return Group(Text("What went in", "bold"), *lines)
 
 
 def _input(one: Input) -> str:

@@ -6,8 +6,8 @@ from functools import partial
 
 from markupsafe import Markup
 
-from candid.report.charts import bars, histogram, lines, reliability
-from candid.report.content import Bars, Figure, Histogram, Lines, Reliability, ReliabilitySeries
+from candid.report.charts import bars, heatmap, histogram, lines, reliability, scatter
+from candid.report.content import Bars, Figure, Heatmap, Histogram, Lines, Reliability, ReliabilitySeries, Scatter
 
 __all__ = ["NARROW", "WIDE", "Panel", "legend", "panels"]
 
@@ -25,7 +25,7 @@ class Panel:
 
 
 def panels(figure: Figure, name: str) -> list[Panel]:
-    """The pictures of a figure; none where it has no data or is not drawn (tables, thumbnails).
+    """The pictures of a figure; none where it has no data or is not drawn (tables, heatmaps, thumbnails).
 
     `name` is unique in the page: two figures of a report may carry the same id.
     """
@@ -39,6 +39,8 @@ def panels(figure: Figure, name: str) -> list[Panel]:
             return [_both(partial(histogram.draw, figure), name)]
         case Bars() if figure.bars:
             return _bars(figure, name)
+        case Scatter() if figure.series:
+            return [_both(partial(scatter.draw, figure), name)]
     return []
 
 
@@ -57,6 +59,10 @@ def legend(figure: Figure) -> list[tuple[str, str]]:
             return [(f"curve s{i % 6}", line.name) for i, line in enumerate(figure.series)]
         case Histogram():
             return [(f"curve s{i % 6}", f"{s.name} (n = {s.n:,})") for i, s in enumerate(figure.series)]
+        case Scatter():
+            return [(f"spot {i}", s.name) for i, s in enumerate(figure.series)]
+        case Heatmap():
+            return heatmap.legend(figure)
     return []
 
 
@@ -69,6 +75,8 @@ def _filled(figure: Figure) -> Figure:
             return figure.model_copy(update={"series": tuple(s for s in figure.series if s.x)})
         case Histogram():
             return figure.model_copy(update={"series": tuple(s for s in figure.series if s.shares)})
+        case Scatter():
+            return figure.model_copy(update={"series": tuple(s for s in figure.series if s.points)})
     return figure
 
 

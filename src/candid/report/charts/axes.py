@@ -12,10 +12,11 @@ from candid.report.charts.svg import FONT, element, text, text_width
 from candid.report.content import Marker, Unit
 from candid.report.wording import number
 
-__all__ = ["Frame", "Scale", "label_room", "marker_rows", "spread", "tick_label"]
+__all__ = ["Box", "Frame", "Scale", "label_room", "log_spread", "marker_rows", "spread", "tick_label"]
 
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 Points = Sequence[tuple[float, float]]  # pixels
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 ROW = 15.0  # height of one row of marker labels
 
 
@@ -58,6 +59,18 @@ def spread(values: Sequence[float], unit: Unit = "number") -> tuple[float, float
     if unit == "percent" and min(values) >= 0 and max(values) <= 1:
         bottom, top = max(bottom, 0.0), min(top, 1.0)
     return bottom, top
+
+
+def log_spread(values: Sequence[float], unit: Unit = "number") -> tuple[float, float]:
+    """Ends of a logarithmic axis that shows the values, all above zero: a little air, shares at most 1.
+
+    >>> log_spread([0.01, 1.0], "percent")
+    (0.0075..., 1.0)
+    """
+    low, high = min(values), max(values)
+    air = math.exp(0.06 * (math.log(high) - math.log(low))) if high > low else 1.5
+    top = min(high * air, 1.0) if unit == "percent" and high <= 1 else high * air
+    return low / air or low, top
 
 
 @dataclass(frozen=True)
@@ -111,6 +124,15 @@ class Frame:
             labels.append(text(marker.label, x, level, kind="note", anchor=anchor))
         return Markup("").join(lines + labels)
 
+    def marker_boxes(self, markers: Sequence[Marker], avoid: Points = ()) -> list[Box]:
+        """Where the labels of the markers across the y axis stand, drawn with the same points to avoid."""
+        boxes = []
+        for marker, x, level, anchor in _levelled(self, [m for m in markers if m.axis == "y"], avoid):
+            wide = text_width(marker.label)
+            left = x if anchor == "start" else x - wide
+            boxes.append((left, level - FONT, left + wide, level + 3))
+        return boxes
+
 
 def marker_rows(markers: Sequence[Marker], low: float, high: float, width: float, left: float, log: bool) -> int:
     """How many rows of labels the markers across the x axis need above the plot."""
@@ -118,9 +140,9 @@ def marker_rows(markers: Sequence[Marker], low: float, high: float, width: float
     return max((row + 1 for _, row, _, _ in _placed(frame, [m for m in markers if m.axis == "x"])), default=0)
 
 
-def label_room(low: float, high: float, height: float, unit: Unit) -> float:
+def label_room(low: float, high: float, height: float, unit: Unit, log: bool = False) -> float:
     """How wide the labels of a vertical axis of this height are."""
-    ticks = Scale(low, high, 1.0, 0.0).ticks(_tick_count(height))
+    ticks = Scale(low, high, 1.0, 0.0, log).ticks(_tick_count(height))
     return 10.0 + max((text_width(tick_label(tick, unit)) for tick in ticks), default=20.0)
 
 
