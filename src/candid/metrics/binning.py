@@ -10,9 +10,10 @@ from jaxtyping import Float, Int
 
 from candid.errors import InputError, nearest
 
-__all__ = ["Edges", "bin_edges", "bin_index"]
+__all__ = ["Cells", "Edges", "bin_edges", "bin_index", "cell_index"]
 
 Edges = Literal["(lo, hi]", "[lo, hi)", "torchmetrics"]
+Cells = Literal["(lo, hi]", "[lo, hi)", "torchmetrics", "equal mass"]
 
 
 class BinSums(NamedTuple):
@@ -47,6 +48,22 @@ def bin_index(values: Float[np.ndarray, "*shape"], bins: int, edges: Edges) -> I
     if edges == "torchmetrics":
         return np.searchsorted(_single_edges(bins), values.astype(np.float32), side="right") - 1
     raise InputError(f"unknown edges {edges!r}; {nearest(str(edges), get_args(Edges))}")
+
+
+def cell_index(values: Float[np.ndarray, " n"], bins: int, edges: Cells) -> Int[np.ndarray, " n"]:
+    """Bin of each value, of equal width under one of the `Edges`, or of equal mass: (lo, hi] between quantiles.
+
+    Equal values share a bin, so ties can leave some bins empty.
+
+    >>> cell_index(np.array([0.7, 0.7, 0.8, 0.9]), 2, "equal mass").tolist()
+    [0, 0, 1, 1]
+    """
+    if edges != "equal mass":
+        if edges not in get_args(Cells):
+            raise InputError(f"unknown edges {edges!r}; {nearest(str(edges), get_args(Cells))}")
+        return bin_index(values, bins, edges)
+    inner = np.quantile(values, bin_edges(bins)[1:-1])
+    return np.searchsorted(inner, values, side="left")
 
 
 def bin_sums(

@@ -19,6 +19,7 @@ __all__ = [
     "adaptive_ece",
     "adaptive_ece_of_top",
     "classwise_ece",
+    "classwise_ece_sum",
     "ece",
     "ece_of_logits",
     "ece_of_top",
@@ -110,13 +111,24 @@ def classwise_ece(
     """Mean over all k classes of the one-vs-rest ECE of that class's probability.
 
     A class absent from `labels` counts: every probability given to it is a miscalibration. Over 1,000 classes most
-    entries are near 0 and so is the mean; multiply by k for the sum, or pass `threshold` (1 / k, say) to keep only
+    entries are near 0 and so is the mean; see `classwise_ece_sum`, or pass `threshold` (1 / k, say) to keep only
     probabilities above it, averaging over the classes that have any.
 
     >>> round(classwise_ece(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1])), 4)
     0.35
     """
     return float(classwise_gaps(probs, labels, bins=bins, edges=edges, threshold=threshold).mean())
+
+
+def classwise_ece_sum(probs: Probs, labels: Labels, *, bins: int = 15, edges: Edges = "(lo, hi]") -> float:
+    """Sum over all k classes of the one-vs-rest ECE, in [0, 2], lower is better: it does not fade as k grows.
+
+    Kumar et al. 2019 and Nixon et al. 2019 take the mean, as `classwise_ece` does; this is k times that.
+
+    >>> round(classwise_ece_sum(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1])), 4)
+    0.7
+    """
+    return float(classwise_gaps(probs, labels, bins=bins, edges=edges, threshold=None).sum())
 
 
 def classwise_gaps(

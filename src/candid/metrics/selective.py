@@ -8,7 +8,7 @@ from jaxtyping import Float
 from candid.metrics.top import check_top
 from candid.types import Correct, Scores
 
-__all__ = ["RiskCoverage", "aurc", "risk_coverage"]
+__all__ = ["RiskCoverage", "augrc", "aurc", "eaurc", "risk_coverage"]
 
 
 class RiskCoverage(NamedTuple):
@@ -42,12 +42,46 @@ def aurc(confidence: Scores, correct: Correct) -> float:
     >>> round(aurc(np.array([0.9, 0.8, 0.7, 0.1]), np.array([True, True, False, False])), 6)
     0.208333
     """
+    wrong = _wrong_among_first(confidence, correct)
+    return float((wrong / np.arange(1, len(wrong) + 1)).mean())
+
+
+def eaurc(confidence: Scores, correct: Correct) -> float:
+    """Excess AURC: `aurc` less that of the same answers ranked perfectly, in [0, 1), lower is better, 0 is best.
+
+    Judges the ranking where `aurc` also judges accuracy. The best order, right answers first, is counted out; Geifman,
+    Uziel & El-Yaniv 2019, https://arxiv.org/abs/1805.08206, approximate its area by r + (1 - r) ln(1 - r), r the error.
+
+    >>> round(eaurc(np.array([0.9, 0.8, 0.7, 0.1]), np.array([True, False, True, False])), 6)
+    0.125
+    """
+    right = int(check_top(confidence, correct).correct.sum())
+    place = np.arange(right + 1, len(correct) + 1)
+    best = float(((place - right) / place).sum() / len(correct))
+    return max(0.0, aurc(confidence, correct) - best)
+
+
+def augrc(confidence: Scores, correct: Correct) -> float:
+    """Area under generalised risk-coverage: mean over the n coverages of the wrong answers accepted / n, in [0, 1].
+
+    Lower is better: the chance that a prediction is both wrong and accepted, where `aurc` divides by the accepted and
+    so weighs the surest rows most. Ties as in `aurc`. Traub et al. 2024, https://arxiv.org/abs/2407.01032; their
+    trapezoid is lower by error rate / (2 n).
+
+    >>> augrc(np.array([0.9, 0.8, 0.7, 0.1]), np.array([True, True, False, False]))
+    0.1875
+    """
+    return float(_wrong_among_first(confidence, correct).mean() / len(correct))
+
+
+def _wrong_among_first(confidence: Scores, correct: Correct) -> Float[np.ndarray, " n"]:
+    """How many of the 1, 2, ..., n surest answers are wrong, the mean over all orders of equal confidences."""
     _, taken, wrong = _ties(confidence, correct)
     before = np.repeat(np.cumsum(wrong) - wrong, taken)
     start = np.repeat(np.cumsum(taken) - taken, taken)
     place = np.arange(1, len(start) + 1)
-    risks = (before + (place - start) * np.repeat(wrong / taken, taken)) / place
-    return float(risks.mean())
+    among: Float[np.ndarray, " n"] = before + (place - start) * np.repeat(wrong / taken, taken)
+    return among
 
 
 def _ties(confidence: Scores, correct: Correct) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -57,12 +57,12 @@ def _at_width(confidence: Scores, residual: Scores, width: float) -> float:
     cells = max(CELLS, round(20 / width)) // 2 + 1
     mesh = np.linspace(0.0, 1.0, max(MESH, round(10 / width)))
     grid = np.linspace(0.0, 1.0, cells)
-    error = np.interp(mesh, grid, _smoothed(_on_grid(confidence, residual, cells), width))
-    density = np.interp(mesh, grid, _smoothed(_on_grid(confidence, np.ones_like(residual), cells), width))
+    error = np.interp(mesh, grid, _smoothed(on_grid(confidence, residual, cells), width))
+    density = np.interp(mesh, grid, _smoothed(on_grid(confidence, np.ones_like(residual), cells), width))
     return float(np.abs(error).sum() / (density + PADDING).sum())
 
 
-def _on_grid(confidence: Scores, weights: Scores, cells: int) -> Float[np.ndarray, " cells"]:
+def on_grid(confidence: Scores, weights: Scores, cells: int) -> Float[np.ndarray, " cells"]:
     """Weights shared between the two nearest of `cells` evenly spaced points."""
     place = confidence * (cells - 1)
     left = np.minimum(place.astype(np.int64), cells - 2)
