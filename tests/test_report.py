@@ -1,20 +1,25 @@
 """The report: files, numbers in words, a page that foreign text cannot break, a terminal view."""
 
+import csv
 import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 import report_sample
+import study_sample
 from pydantic import ValidationError
 
 from candid.errors import InputError
 from candid.report import Report, html, text
 from candid.report import content as c
 from candid.report.behind import sheet
+from candid.report.charts import heatmap
 from candid.report.page import TEMPLATES
 from candid.report.selection import by_severity, key_rows
+from candid.report.tables import write_csv
 from candid.report.wording import clean, interval, number, with_interval
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "wbr"}
@@ -112,6 +117,16 @@ def test_numbers_are_finite_or_absent():
     counts = c.Counts(name="s", shares=(1.0,), n=4)
     with pytest.raises(ValidationError, match="shares for"):
         c.Histogram(id="h", title="", caption="", x_label="", edges=(0.0, 1.0, 2.0), series=(counts,))
+
+
+def test_every_heatmap_cell_has_its_place_and_every_number_is_finite():
+    figure = study_sample.study().sections[1].figures[1]
+    with pytest.raises(ValidationError, match="cells for 5 rows, 2 columns"):
+        c.Heatmap.model_validate({**figure.model_dump(), "columns": ("pets", "birds")})
+    with pytest.raises(ValidationError, match="cells for 5 rows, 3 columns"):
+        c.Heatmap.model_validate({**figure.model_dump(), "intervals": ((None,) * 3,)})
+    with pytest.raises(ValidationError, match="finite"):
+        c.Point(label="a", x=0.5, y=float("inf"))
 
 
 @pytest.mark.parametrize(
@@ -235,6 +250,8 @@ def test_an_empty_report_and_empty_figures_still_make_a_page(sample):
         c.Lines(**one, x_label="x", y_label="y", series=(c.Line(name="none", x=(), y=()),)),
         c.Histogram(**one, x_label="x", edges=(), series=()),
         c.Bars(**one, x_label="x", bars=()),
+        c.Scatter(**one, x_label="x", y_label="y", series=(c.PointSeries(name="none", points=()),)),
+        c.Heatmap(**one, row_label="r", column_label="c", value_label="v", rows=(), columns=(), values=()),
         c.Table(**one, columns=("a",), rows=()),
         c.Thumbnails(**one, items=()),
     )
@@ -294,8 +311,110 @@ def test_text_stands_out_from_its_background_in_both_themes():
             assert contrast(tone[name], tone["paper"]) >= 4.5, (theme, name)
         for name in ("good", "caution", "bad", "unknown"):
             assert contrast(tone[name], tone[f"{name}-tint"]) >= 4.5, (theme, name)
+        for name in (f"{ramp}{step}" for ramp in "wv" for step in range(heatmap.STEPS)):
+            assert contrast(tone["ink"], tone[name]) >= 4.5, (theme, name)
         for name in ("s0", "s1", "s2", "s3", "s4", "s5", "edge"):
             assert contrast(tone[name], tone["paper"]) >= 3, (theme, name)
+
+
+@pytest.fixture(scope="module")
+def study():
+    return study_sample.study()
+
+
+def test_a_study_survives_its_files_and_foreign_names(study, tmp_path):
+    foreign = c.Content.model_validate(hostile(study.model_dump(mode="json")))
+    for name, content in (("plain", study), ("foreign", foreign)):
+        Report(content).save(tmp_path / name)
+        assert Report.load(tmp_path / name).content == content
+    page = Page(html(foreign))
+    assert (len(page.all("script")), len(page.all("style"))) == (2, 1)
+    assert not [name for _, attrs in page.elements for name in attrs if name.startswith("on")]
+
+
+def test_a_report_from_before_studies_still_loads_as_an_audit(sample, tmp_path):
+    Report(sample).save(tmp_path)
+    stored = json.loads((tmp_path / "report.json").read_text())
+    for name in ("models", "title", "again"):
+        del stored[name]
+    for reason in stored["verdict"]["reasons"]:
+        del reason["word"]
+    (tmp_path / "report.json").write_text(json.dumps(stored))
+    assert Report.load(tmp_path).content == sample
+
+
+def test_a_study_asks_its_own_question_and_judges_no_model(study):
+    source = html(study)
+    page = Page(source)
+    words = " ".join("".join(page.words).split())
+    assert f"<title>{study.title.replace(chr(39), '&#39;')}</title>" in source
+    assert not [a for _, a in page.elements if "badge" in (a.get("class") or "").split()]
+    assert "Not enough to say" not in words
+    assert "28,091 images of 14 sets, with 18 models." in words
+    assert "--config report.json" not in words  # this study has no command that repeats it
+    assert all(card.id in words for card in study.models)
+    assert words.index("holds") < words.index("fails") < words.index("untested")  # in the order given
+
+
+def test_a_study_in_the_terminal_says_its_question_findings_and_models(study):
+    shown = text(study, width=90, color=False)
+    assert shown.startswith(study.title.split(" vision")[0])
+    assert "✕ fails" in shown
+    assert "18 models: ViT-B-32/openai" in shown
+    assert max(map(len, shown.splitlines())) <= 90
+
+
+def test_several_models_without_a_title_are_counted_in_the_question(study):
+    words = " ".join("".join(Page(html(study.model_copy(update={"title": ""}))).words).split())
+    assert "How far can 18 models be trusted?" in words
+
+
+def test_the_table_behind_a_scatter_lists_every_dot_and_behind_a_heatmap_every_cell(study):
+    scatter, heat = study.sections[0].figures[0], study.sections[1].figures[0]
+    dots = sheet(scatter)
+    first = scatter.series[0].points[0]
+    assert len(dots.rows) == 36
+    assert dots.rows[0][:3] == (first.label, "as shipped", number(first.x, "percent"))
+    assert dots.rows[0][5] == "5,000"
+    cells = sheet(heat)
+    assert cells.columns == ("fitted on", "used on", "ECE")
+    assert len(cells.rows) == 14 * 14
+    assert cells.rows[8] == ("cifar10", "pets", "–")  # no such pair
+
+
+def test_a_heatmap_is_a_table_that_names_its_rows_and_columns(study):
+    page = Page(html(study))
+    scopes = Counter(attrs.get("scope") for attrs in page.all("th") if attrs.get("scope") != "col")
+    assert scopes == {"row": 14 + 5, "colgroup": 2}
+    cells = [attrs for attrs in page.all("td") if "cell" in (attrs.get("class") or "").split()]
+    assert len(cells) == 14 * 14 + 5 * 3
+    assert len(page.all("caption")) == 2
+
+
+def test_csv_cells_read_back_as_they_were(tmp_path):
+    rows = [
+        {"model": 'a, "b"\nc', "ece": 0.1 + 0.2, "n": np.int64(3)},
+        {"model": "柴犬", "ece": None, "good": True, "share": np.float32(0.5)},
+    ]
+    path = write_csv(tmp_path / "new" / "a.csv", rows)
+    with path.open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert list(found[0]) == ["model", "ece", "n", "good", "share"]
+    assert found[0] == {"model": 'a, "b"\nc', "ece": "0.30000000000000004", "n": "3", "good": "", "share": ""}
+    assert found[1] == {"model": "柴犬", "ece": "", "n": "", "good": "true", "share": "0.5"}
+    assert write_csv(path, [], columns=("a", "b")).read_text() == "a,b\n"
+
+
+def test_csv_refuses_what_it_cannot_say_and_leaves_the_old_file(tmp_path):
+    path = write_csv(tmp_path / "a.csv", [{"a": 1}])
+    with pytest.raises(InputError, match="got nan in column a"):
+        write_csv(path, [{"a": float("nan")}])
+    with pytest.raises(InputError, match="got b too"):
+        write_csv(path, [{"a": 1, "b": 2}], columns=("a",))
+    with pytest.raises(InputError, match="got neither"):
+        write_csv(path, [])
+    assert path.read_text() == "a\n1\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
 
 
 def contrast(one, other):

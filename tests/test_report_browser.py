@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import report_sample
+import study_sample
 
 from candid.report import Report
 
@@ -41,8 +42,10 @@ def sample():
 
 
 @pytest.fixture(scope="module")
-def address(sample, tmp_path_factory):
-    return Report(sample).save(tmp_path_factory.mktemp("report") / "out").as_uri()
+def addresses(sample, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    contents = {"audit": sample, "study": study_sample.study()}
+    return {name: Report(content).save(folder / name).as_uri() for name, content in contents.items()}
 
 
 @pytest.fixture(scope="module")
@@ -54,24 +57,24 @@ def browser():
 
 
 @pytest.fixture
-def visit(browser, address):
+def visit(browser, addresses):
     """Opens the page with the network refused; at the end, nothing was asked for and nothing complained."""
     asked, said, contexts = [], [], []
 
     def answer(route):
-        if route.request.url == address:
+        if route.request.url in addresses.values():
             return route.continue_()
         asked.append(route.request.url)
         return route.abort()
 
-    def open_page(width=1280, height=900, **options):
+    def open_page(width=1280, height=900, of="audit", **options):
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         context.route("**/*", answer)
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(address)
+        page.goto(addresses[of])
         return page
 
     yield open_page
@@ -87,17 +90,19 @@ def test_it_opens_without_a_request_or_a_complaint(visit):
     assert page.locator(".headline").inner_text().startswith("Right in 69%")
 
 
+@pytest.mark.parametrize("of", ["audit", "study"])
 @pytest.mark.parametrize("width", [320, 360, 390, 800, 1280, 1920])
-def test_no_page_is_wider_than_its_screen(visit, width):
-    page = visit(width)
+def test_no_page_is_wider_than_its_screen(visit, width, of):
+    page = visit(width, of=of)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("of", ["audit", "study"])
 @pytest.mark.parametrize("width", [360, 800, 1280])
-def test_no_label_lies_on_another_and_no_text_is_cut_off(visit, width):
-    page = visit(width)
+def test_no_label_lies_on_another_and_no_text_is_cut_off(visit, width, of):
+    page = visit(width, of=of)
     page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
     assert page.evaluate(OVERLAPS) == []
     assert page.evaluate(CLIPPED) == []
@@ -165,6 +170,23 @@ def test_pointing_at_a_mark_says_its_number(visit):
     assert "n = " in page.locator("#tip").inner_text()
     page.keyboard.press("Escape")
     assert page.locator("#tip").is_hidden()
+
+
+def test_pointing_at_a_dot_or_a_cell_names_it(visit):
+    page = visit(of="study")
+    for mark, words in ((".wide circle.hover", "parameters, millions: "), ("td.cell", "used on: cifar10\n")):
+        at = page.locator(mark).last if "hover" in mark else page.locator(mark).first
+        at.scroll_into_view_if_needed()
+        at.hover()
+        assert words in page.locator("#tip").inner_text()
+
+
+def test_row_names_of_a_wide_heatmap_stay_in_sight_on_a_phone(visit):
+    page = visit(360, of="study")
+    page.locator(".heat").first.evaluate("(table) => (table.parentElement.scrollLeft = 300)")
+    name = page.locator(".heat tbody th").first.bounding_box()
+    assert name["x"] >= 0
+    assert page.locator(".heat").first.bounding_box()["x"] < -200
 
 
 def test_without_scripts_everything_but_the_buttons_is_there(visit):

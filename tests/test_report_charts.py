@@ -7,12 +7,13 @@ from itertools import combinations
 
 import pytest
 import report_sample
+import study_sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from candid.report import charts
 from candid.report import content as c
-from candid.report.charts import bars, histogram, lines, reliability
+from candid.report.charts import bars, heatmap, histogram, lines, reliability, scatter
 from candid.report.charts.axes import Scale, spread
 from candid.report.charts.svg import cut, text_width
 
@@ -189,3 +190,148 @@ def test_a_single_perfect_or_hopeless_bin_can_be_drawn(accuracy):
     tree = parse(reliability.draw(c.ReliabilitySeries(name="s", bins=(one,)), 330.0, "n"))
     sound(tree, 330)
     assert math.isclose(float(marks(tree, "rect", "count")[0].get("height")), reliability.STRIP)
+
+
+def dots(*places, name="s"):
+    return c.PointSeries(name=name, points=tuple(c.Point(label=f"m{i}", x=x, y=y) for i, (x, y) in enumerate(places)))
+
+
+def test_a_dot_stands_where_its_numbers_say_on_even_and_on_log_axes():
+    series = dots((1.0, 1.0), (10.0, 2.0), (100.0, 3.0))
+    for log, ratio in ((True, 1.0), (False, 10.0)):
+        figure = c.Scatter(**ONE, x_label="x", y_label="y", series=(series,), log_x=log)
+        at = [
+            (float(e.get("cx")), float(e.get("cy")))
+            for e in marks(parse(scatter.draw(figure, 430.0, "n")), "circle", "hover")
+        ]
+        assert (at[2][0] - at[1][0]) / (at[1][0] - at[0][0]) == pytest.approx(ratio, rel=0.01)
+        assert at[1][1] - at[2][1] == pytest.approx(at[0][1] - at[1][1], abs=0.02)
+        assert at[0][1] > at[2][1]  # up is more
+
+
+def test_a_log_axis_falls_back_to_an_even_one_where_a_value_is_zero():
+    even = c.Scatter(**ONE, x_label="x", y_label="y", series=(dots((1.0, 0.0), (2.0, 1.0), (3.0, 2.0)),))
+    asked = even.model_copy(update={"log_y": True})
+    assert scatter.draw(asked, 430.0, "n") == scatter.draw(even, 430.0, "n")
+
+
+def test_linked_dots_of_one_name_are_tied_and_named_once():
+    before, after = dots((0.2, 0.9), (0.8, 0.8), name="before"), dots((0.2, 0.1), name="after")
+    figure = c.Scatter(**ONE, x_label="x", y_label="y", series=(before, after), linked=True)
+    tree = parse(scatter.draw(figure, 430.0, "n"))
+    (link,) = marks(tree, "line", "link")
+    assert link.get("x1") == link.get("x2")
+    assert sorted(e.text for e in marks(tree, "text", "note")) == ["m0", "m1"]
+    loose = figure.model_copy(update={"linked": False})
+    assert marks(parse(scatter.draw(loose, 430.0, "n")), "line", "link") == []
+
+
+def test_every_series_has_a_shape_of_its_own_in_the_plot_and_in_the_legend():
+    figure = study_sample.study().sections[0].figures[1]
+    paths = {re.sub(r"[\d.-]+", "", scatter.spot(i, 9, 9)).split(" class")[0] for i in range(4)}
+    assert len(paths) == 4
+    assert [words for _, words in charts.legend(figure)] == [s.name for s in figure.series]
+    assert len(marks(parse(scatter.draw(figure, 430.0, "n")), "path", "spot")) == 12
+
+
+@pytest.mark.parametrize("width", [charts.NARROW, charts.WIDE])
+def test_names_of_dots_lie_on_no_dot_and_on_no_other_name(width):
+    tree = parse(scatter.draw(study_sample.study().sections[0].figures[0], width, "n"))
+    boxes = []
+    for e in marks(tree, "text", "note"):
+        wide, x, y = text_width(e.text), float(e.get("x")), float(e.get("y"))
+        left = x - wide * {"start": 0, "middle": 0.5, "end": 1}[e.get("text-anchor")]
+        boxes.append((left, left + wide, y))
+    assert len(boxes) >= 3
+    for a, b in combinations(boxes, 2):
+        assert a[1] <= b[0] or b[1] <= a[0] or abs(a[2] - b[2]) >= 12
+    for e in marks(tree, "circle", "hover"):
+        x, y = float(e.get("cx")), float(e.get("cy"))
+        assert not any(left < x < right and level - 10 < y < level + 2 for left, right, level in boxes[1:])
+
+
+def heat(*rows, better="lower", **options):
+    columns = tuple("abcdef"[: len(rows[0])])
+    return c.Heatmap(
+        **ONE,
+        row_label="fitted on",
+        column_label="used on",
+        value_label="ECE",
+        rows=tuple("abcdef"[: len(rows)]),
+        columns=columns,
+        values=rows,
+        better=better,
+        **options,
+    )
+
+
+def test_the_worse_a_cell_the_deeper_its_colour():
+    def kinds(better):
+        return [cell.kind for cell in heatmap.cells(heat((0.1, 0.2, 0.4), better=better))[0]]
+
+    assert kinds("lower") == ["cell w0 own", "cell w2", "cell w6"]
+    assert kinds("higher") == ["cell w6 own", "cell w4", "cell w0"]
+    assert kinds("neither") == ["cell v0 own", "cell v2", "cell v6"]
+
+
+def test_cells_print_alike_and_say_where_they_stand_and_an_absent_one_is_no_number():
+    figure = heat((0.0123, 0.31), (None, 0.2), intervals=((None, (0.29, 0.33)), (None, None)))
+    (first, second), (absent, _) = heatmap.cells(figure)
+    assert [first.words, second.words, absent.words] == ["0.012", "0.310", "–"]
+    assert second.tip == "fitted on: a\nused on: b\nECE: 0.310 (0.290 to 0.330)"
+    assert absent.tip.endswith("not applicable")
+    assert "Highest: 0.310 (fitted on a, used on b)." in heatmap.describe(figure)
+    assert [words for _, words in heatmap.legend(figure)] == [
+        "0.012, better",
+        "0.310, worse",
+        "fitted on and used on the same",
+        "not applicable",
+    ]
+
+
+def test_fixed_ends_make_heatmaps_compare():
+    alone, fixed = heat((0.1, 0.2)), heat((0.1, 0.2), low=0.0, high=0.7)
+    assert [cell.kind.split()[1] for cell in heatmap.cells(alone)[0]] == ["w0", "w6"]
+    assert [cell.kind.split()[1] for cell in heatmap.cells(fixed)[0]] == ["w1", "w2"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(finite, finite, st.floats(0, 10)), min_size=1, max_size=60),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([330.0, 430.0]),
+)
+def test_any_scatter_can_be_drawn(places, log, linked, width):
+    points = tuple(
+        c.Point(label=f"a rather long name {i % 7}", x=x, y=y, low=y - s, high=y + s)
+        for i, (x, y, s) in enumerate(places)
+    )
+    half = len(points) // 2
+    series = tuple(c.PointSeries(name=str(i), points=p) for i, p in enumerate((points[:half], points[half:])) if p)
+    marker = c.Marker(axis="y", value=places[0][1], label="here")
+    figure = c.Scatter(
+        **ONE, x_label="x", y_label="y", series=series, log_x=log, log_y=log, linked=linked, markers=(marker,)
+    )
+    sound(parse(scatter.draw(figure, width, "n")), width)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=20))
+def test_any_positive_scatter_can_be_drawn_on_log_axes(values):
+    figure = c.Scatter(
+        **ONE, x_label="x", y_label="y", series=(dots(*zip(values, values, strict=True)),), log_x=True, log_y=True
+    )
+    tree = parse(scatter.draw(figure, 330.0, "n"))
+    sound(tree, 330)
+    assert len(marks(tree, "circle", "hover")) == len(values)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.none() | finite, min_size=3, max_size=3), min_size=1, max_size=6))
+def test_any_heatmap_has_a_tone_and_a_legend(rows):
+    figure = heat(*map(tuple, rows))
+    kinds = {cell.kind.split()[1] for row in heatmap.cells(figure) for cell in row}
+    assert kinds <= {"none", *(f"w{i}" for i in range(heatmap.STEPS))}
+    assert "nan" not in heatmap.describe(figure)
+    heatmap.legend(figure)

@@ -49,10 +49,10 @@ class Scale:
         return _log_ticks(self.low, self.high, most) if self.log else _even_ticks(self.low, self.high, most)
 
 
-def spread(values: Sequence[float], unit: Unit = "number") -> tuple[float, float]:
-    """Ends of an axis that shows the values: a little air, zero where it is near, shares within 0 to 1."""
+def spread(values: Sequence[float], unit: Unit = "number", *, zero: bool = True) -> tuple[float, float]:
+    """Ends of an axis that shows the values: a little air, zero where it is near (unless refused), shares in 0 to 1."""
     low, high = min(values), max(values)
-    if 0 <= low < 0.5 * high:
+    if zero and 0 <= low < 0.5 * high:
         low = min(low, 0.0)
     air = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
     bottom, top = (low if low == 0 else low - air), (0.0 if high == 0 and low < 0 else high + air)

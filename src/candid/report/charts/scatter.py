@@ -17,7 +17,7 @@ from candid.report.charts.axes import (
     spread,
 )
 from candid.report.charts.svg import FONT, cut, element, picture, text, text_width, whisker
-from candid.report.content import Point, Scatter, Unit
+from candid.report.content import Point, Scatter
 from candid.report.wording import clean, count, number, with_interval
 
 __all__ = ["describe", "draw", "spot"]
@@ -67,7 +67,7 @@ def describe(figure: Scatter) -> str:
     return f"{figure.y_label} against {figure.x_label}. " + "; ".join(said) + "."
 
 
-def spot(series: int, x: float, y: float) -> Markup:
+def spot(series: int, x: float | int, y: float | int) -> Markup:
     """The mark of a series around a place."""
     r, wide, half = RADIUS, 1.25 * RADIUS, 0.86 * RADIUS
     shape = series % len(SHAPES)
@@ -94,8 +94,8 @@ def _frame(figure: Scatter, width: float) -> Frame:
     ys = [p.y for p in points] + [m.value for m in figure.markers if m.axis == "y"]
     log_x, log_y = figure.log_x and _spans(xs), figure.log_y and _spans(ys)
     ends = [v for p in points for v in (p.low, p.high) if v is not None and (not log_y or v > min(ys) / 3)]
-    left_end, right_end = _ends(xs, figure.x_unit, log_x)
-    bottom, top = _ends(ys + ends, figure.y_unit, log_y)
+    left_end, right_end = log_spread(xs, figure.x_unit) if log_x else spread(xs, figure.x_unit, zero=False)
+    bottom, top = log_spread(ys + ends, figure.y_unit) if log_y else spread(ys + ends, figure.y_unit)
     tall = 0.72 * width
     left = label_room(bottom, top, tall, figure.y_unit, log_y)
     ceiling = FONT + 14 + ROW * marker_rows(figure.markers, left_end, right_end, width, left, log_x)
@@ -107,10 +107,6 @@ def _frame(figure: Scatter, width: float) -> Frame:
 def _spans(values: Sequence[float]) -> bool:
     """Whether a logarithm can lay the values out."""
     return min(values) > 0 and math.log(max(values)) - math.log(min(values)) < 700
-
-
-def _ends(values: Sequence[float], unit: Unit, log: bool) -> tuple[float, float]:
-    return log_spread(values, unit) if log else spread(values, unit)
 
 
 def _links(figure: Scatter, dots: Sequence[_Dot]) -> Iterator[tuple[_Dot, _Dot]]:
@@ -136,19 +132,20 @@ def _whisker(frame: Frame, dot: _Dot) -> Markup:
 
 
 def _names(frame: Frame, figure: Scatter, dots: Sequence[_Dot], taken: Sequence[Box]) -> list[Markup]:
-    """Names beside their dots, the loneliest first, as many as fit without touching anything."""
-    busy = [*taken, *(_box(dot) for dot in dots), *(_between(a, b) for a, b in _links(figure, dots))]
-    first = {dot.point.label: dot for dot in reversed(dots)}
+    """Names beside their dots, each once, the loneliest first, as many as fit without touching anything."""
+    busy = [*taken, *(_box(frame, dot) for dot in dots), *(_between(a, b) for a, b in _links(figure, dots))]
+    named: set[str] = set()
     marks = []
-    for dot in sorted(first.values(), key=lambda dot: -_room(dot, dots)):
+    for dot in sorted(dots, key=lambda dot: -_room(dot, dots)):
         words = cut(clean(dot.point.label), 0.42 * frame.width)
         wide = text_width(words)
-        for x, y, anchor in _spots(dot):
+        for x, y, anchor in () if dot.point.label in named else _spots(dot):
             left = {"start": x, "middle": x - wide / 2, "end": x - wide}[anchor]
             box = (left, y - 0.8 * FONT, left + wide, y + 0.2 * FONT)
             if _inside(box, frame) and not any(_touch(box, other) for other in busy):
                 marks.append(text(words, x, y, kind="note", anchor=anchor))
                 busy.append(box)
+                named.add(dot.point.label)
                 break
     return marks
 
@@ -170,8 +167,10 @@ def _room(dot: _Dot, dots: Sequence[_Dot]) -> float:
     return min((math.hypot(dot.x - o.x, dot.y - o.y) for o in others), default=math.inf)
 
 
-def _box(dot: _Dot) -> Box:
-    return (dot.x - RADIUS, dot.y - RADIUS, dot.x + RADIUS, dot.y + RADIUS)
+def _box(frame: Frame, dot: _Dot) -> Box:
+    """The dot and its whisker."""
+    low, high = (dot.y if v is None else frame.y(v) for v in (dot.point.low, dot.point.high))
+    return (dot.x - RADIUS, min(dot.y - RADIUS, high), dot.x + RADIUS, max(dot.y + RADIUS, low))
 
 
 def _between(a: _Dot, b: _Dot) -> Box:

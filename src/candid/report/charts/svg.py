@@ -81,7 +81,7 @@ def _width(character: str) -> float:
         return 1.05
     if character in NARROW:
         return 0.4
-    return 0.8 if character.isupper() or character in "mw@%" else 0.62
+    return 0.8 if character.isupper() or character in "mw@%<>=+" else 0.62
 
 
 def _attribute(value: str | float | int) -> str:
