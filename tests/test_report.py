@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from candid.errors import InputError
 from candid.report import Report, html, text
 from candid.report import content as c
-from candid.report.behind import sheet
+from candid.report.behind import MOST_NUMBERS, number_sheet, sheet
 from candid.report.charts import heatmap
 from candid.report.page import TEMPLATES
 from candid.report.selection import by_severity, key_rows
@@ -380,6 +380,13 @@ def test_the_table_behind_a_scatter_lists_every_dot_and_behind_a_heatmap_every_c
     assert cells.columns == ("fitted on", "used on", "ECE")
     assert len(cells.rows) == 14 * 14
     assert cells.rows[8] == ("cifar10", "pets", "–")  # no such pair
+
+
+def test_thousands_of_numbers_are_printed_as_far_as_a_page_carries_them(study):
+    many = number_sheet(study.rows[:1] * (MOST_NUMBERS + 1))
+    assert len(many.rows) == MOST_NUMBERS
+    assert many.note == "The first 2,000 of 2,001; the downloaded data holds all."
+    assert number_sheet(study.rows).note == ""
 
 
 def test_a_heatmap_is_a_table_that_names_its_rows_and_columns(study):

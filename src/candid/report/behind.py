@@ -28,6 +28,7 @@ __all__ = ["Sheet", "input_sheet", "model_sheet", "number_sheet", "parted", "she
 
 PRINTED = re.compile(r"([\u2212-]?[\d.,]+%?) \(([\u2212-]?[\d.,]+%? to [\u2212-]?[\d.,]+%?)\)")
 MOST = 200  # rows of a curve that are printed; the file holds all
+MOST_NUMBERS = 2000  # numbers that are printed, the same
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def sheet(figure: Figure) -> Sheet:
 
 
 def number_sheet(rows: Sequence[Row]) -> Sheet:
-    """Every number of the report."""
+    """Every number of the report, as far as a page can carry them."""
     printed = [
         (
             row.label or row.metric,
@@ -76,9 +77,11 @@ def number_sheet(rows: Sequence[Row]) -> Sheet:
             count(row.n),
             "" if row.better == "neither" else row.better,
         )
-        for row in rows
+        for row in rows[:MOST_NUMBERS]
     ]
-    return _sheet(("number", "of", "value", "95% interval", "n", "better"), printed, "..rrr.")
+    more = f"The first {MOST_NUMBERS:,} of {len(rows):,}; the downloaded data holds all."
+    note = more if len(rows) > MOST_NUMBERS else ""
+    return _sheet(("number", "of", "value", "95% interval", "n", "better"), printed, "..rrr.", note)
 
 
 def input_sheet(inputs: Sequence[Input]) -> Sheet:
