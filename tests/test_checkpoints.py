@@ -79,8 +79,12 @@ BROKEN = {
         "prepares images of 48 px for a model of 32 px",
     ),
     "another type": (
+        lambda f: edit(f / "config.json", model_type="gpt2"),
+        "'gpt2', which has no adapter .* siglip",
+    ),
+    "a network without a head": (
         lambda f: edit(f / "config.json", model_type="resnet"),
-        "'resnet', which has no adapter .* siglip",
+        "is a resnet of architecture CLIPModel, expected one with a single trained head",
     ),
     "no type": (lambda f: edit(f / "config.json", model_type=None), "type None, which has no adapter"),
 }

@@ -112,7 +112,7 @@ def _run(
         raise InputError("expected a model for these images: pass -m HUB_ID or -m FOLDER (-m tiny is the embedded one)")
     split, loading = chosen.pop("split"), {key: chosen.pop(key) for key in ("revision", "device", "dtype")}
     known, others = _read(sets, split, classes)
-    model = models.load(name, **loading)
+    model = models.with_texts(models.load(name, **loading))
     with bars() as progress:
         report = workflows.audit(
             model, known, classes=classes, templates=templates, shift=others["shift"], ood=others["ood"],

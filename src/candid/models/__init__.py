@@ -1,7 +1,21 @@
-"""Models behind one noun, the `Encoder`: the only room that knows a framework. Importing it loads none."""
+"""Models behind the nouns `Encoder` and `Classifier`: the only room that knows a framework. Importing it loads none."""
 
+from candid.models.class_names import match_classes, restrict
 from candid.models.loading import MODELS, load
+from candid.models.revisions import revision
 from candid.models.templates import PLAIN, TEMPLATES
-from candid.models.zero_shot import ensemble, zero_shot, zero_shot_each
+from candid.models.zero_shot import ensemble, with_texts, zero_shot, zero_shot_each
 
-__all__ = ["MODELS", "PLAIN", "TEMPLATES", "ensemble", "load", "zero_shot", "zero_shot_each"]
+__all__ = [
+    "MODELS",
+    "PLAIN",
+    "TEMPLATES",
+    "ensemble",
+    "load",
+    "match_classes",
+    "restrict",
+    "revision",
+    "with_texts",
+    "zero_shot",
+    "zero_shot_each",
+]

@@ -19,6 +19,17 @@ class Placement:
     dtype: torch.dtype
     autocast: torch.dtype | None = None
 
+    @property
+    def precision(self) -> str:
+        """Number format of the forward, by which the feature cache tells runs apart: "float32", "float16 autocast"."""
+        chosen = self.autocast or self.dtype
+        return str(chosen).removeprefix("torch.") + (" autocast" if self.autocast else "")
+
+    def casting(self) -> torch.autocast:
+        """The block in which a forward runs under `autocast`, or as it is."""
+        chosen = self.autocast or torch.float32
+        return torch.autocast(self.device.type, dtype=chosen, enabled=self.autocast is not None)
+
 
 def place(device: str, dtype: str) -> Placement:
     """The placement `device` and `dtype` stand for. "auto" is CUDA, then Apple's GPU, then the CPU; float32 weights.

@@ -1,6 +1,7 @@
 """transformers, quiet and whole: no bars, no warnings, no remote code, and never half a checkpoint."""
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,8 @@ __all__ = ["quiet", "read_model", "read_tokenizer", "to_device", "transformers"]
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "spiece.model", "tokenizer.model", "vocab.txt")
 # Buffers that old releases wrote beside the weights and that every release computes again.
-BUFFERS = ("position_ids",)
+BLOCK = re.compile(r"\.\d+\.")  # a layer, block or stage of a network has its number in the name
+BUFFERS = ("position_ids", "relative_position_index", "num_batches_tracked")
 
 
 @contextmanager
@@ -95,14 +97,14 @@ def to_device(model: Any, placement: Placement) -> Any:
 
 def _whole(report: dict[str, Any], name: str) -> None:
     """Refuse weights that do not cover the model (the framework would fill the rest with noise) or exceed it."""
-    missing = sorted(report["missing_keys"])
+    missing = sorted(key for key in report["missing_keys"] if not key.endswith(BUFFERS))
     if missing:
         raise InputError(
             f"the weights of {name} lack {len(missing)} tensors its config asks for, {missing[0]} first; "
             "fetch or save them again"
         )
     wrong = sorted(str(key[0]) for key in report["mismatched_keys"])
-    extra = sorted(key for key in report["unexpected_keys"] if ".layers." in key and not key.endswith(BUFFERS))
+    extra = sorted(k for k in report["unexpected_keys"] if BLOCK.search(k) and not k.endswith(BUFFERS))
     if wrong or extra:
         raise InputError(
             f"the weights of {name} do not fit its config, {(wrong + extra)[0]} first; they do not belong together"

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from candid.errors import InputError, nearest
 from candid.models import source
-from candid.types import Encoder
+from candid.models.families import FAMILIES
+from candid.types import Classifier, Encoder
 
 __all__ = ["MODELS", "load"]
 
@@ -20,11 +21,14 @@ MODELS: dict[str, str] = {
     "clip": "candid.models.clip:load",
     "siglip": "candid.models.siglip:load",
     "siglip2": "candid.models.naflex:load",
+    **dict.fromkeys(FAMILIES, "candid.models.classifier:load"),
 }
 
 
-def load(name: str, *, revision: str | None = None, device: str = "auto", dtype: Dtype = "auto") -> Encoder:
-    """The model called `name`, ready to encode images and texts.
+def load(
+    name: str, *, revision: str | None = None, device: str = "auto", dtype: Dtype = "auto"
+) -> Encoder | Classifier:
+    """The model called `name`, ready to encode: images and texts, or images for a supervised network's own head.
 
     `name` is a Hub id ("openai/clip-vit-base-patch32", also "id@revision"), a local folder in the Hub's format, "tiny"
     (embedded in the package), or "open_clip:NAME/TAG" where TAG may be the path of a checkpoint. `revision` pins a
@@ -48,7 +52,7 @@ def load(name: str, *, revision: str | None = None, device: str = "auto", dtype:
     return build(source.complete(found), device=device, dtype=dtype)
 
 
-def _builder(model_type: Any, name: str) -> Callable[..., Encoder]:
+def _builder(model_type: Any, name: str) -> Callable[..., Encoder | Classifier]:
     known = dict(MODELS)
     if model_type not in known:
         known |= {plugin.name: plugin.value for plugin in entry_points(group=PLUGINS)}
@@ -57,7 +61,7 @@ def _builder(model_type: Any, name: str) -> Callable[..., Encoder]:
     return _function(known[model_type])
 
 
-def _function(reference: str) -> Callable[..., Encoder]:
+def _function(reference: str) -> Callable[..., Encoder | Classifier]:
     module, _, function = reference.partition(":")
-    builder: Callable[..., Encoder] = getattr(import_module(module), function)
+    builder: Callable[..., Encoder | Classifier] = getattr(import_module(module), function)
     return builder

@@ -29,12 +29,25 @@ CLIP = {
     "image_std": [0.26862954, 0.26130258, 0.27577711],
 }
 SIGLIP = {"size": {"height": 224, "width": 224}, "resample": 3, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+MOBILE = {**CLIP, "size": {"shortest_edge": 256}, "resample": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 DEFAULTS: dict[str, dict[str, Any]] = {  # by image_processor_type without its suffix; what a config need not repeat
+    "Beit": {**SIGLIP, "crop_size": 224},
     "Bit": CLIP,
     "CLIP": CLIP,
+    "ConvNext": {**SIGLIP, "size": 384, "crop_pct": 224 / 256},
+    "DeiT": {**SIGLIP, "size": {"height": 256, "width": 256}, "crop_size": 224, "do_center_crop": True},
+    "EfficientNet": {**SIGLIP, "size": {"height": 346, "width": 346}, "crop_size": 289, "include_top": True},
+    "Levit": {**CLIP, **IMAGENET},
+    "MobileNetV1": MOBILE,
+    "MobileNetV2": MOBILE,
+    "PoolFormer": {**CLIP, **IMAGENET, "crop_pct": 0.9},
+    "Pvt": {**SIGLIP, **IMAGENET},
     "Siglip": SIGLIP,
     "ViT": {**SIGLIP, "resample": 2},
 }
+SQUARE = ("Beit", "DeiT", "EfficientNet", "Pvt", "Siglip", "ViT")  # a plain number is both sides, not the shortest edge
+WARPED = 384  # pixels from which a ConvNeXt's processor squeezes the whole image instead of cropping it
 SUFFIXES = ("FeatureExtractor", "ImageProcessor", "ImageProcessorFast", "ImageProcessorPil")
 
 
@@ -79,10 +92,11 @@ class Preprocess:
         return (pixels.float() * self.factor - mean) / std
 
 
-def read_preprocess(folder: Path, *, image_size: int, family: str) -> Preprocess:
+def read_preprocess(folder: Path, *, image_size: int | None, family: str) -> Preprocess:
     """The preprocessing a checkpoint names, in preprocessor_config.json or inside processor_config.json.
 
-    `family` names the defaults where the file does not name its processor; `image_size` is what the tower takes.
+    `family` names the defaults where the file does not name its processor; `image_size` is what the tower takes (None:
+    any size).
     """
     settings = processor_settings(folder)
     kind = str(settings.get("image_processor_type") or settings.get("feature_extractor_type") or family)
@@ -91,8 +105,11 @@ def read_preprocess(folder: Path, *, image_size: int, family: str) -> Preprocess
     if kind not in DEFAULTS:
         raise InputError(f"no preprocessing for image processor {kind!r} of {folder}; {nearest(kind, DEFAULTS)}")
     settings = {**DEFAULTS[kind], **{k: v for k, v in settings.items() if v is not None}}
-    found = _preprocess(settings, folder)
-    if found.size != image_size:
+    try:
+        found = _preprocess(_plain(kind, settings), square=kind in SQUARE)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise InputError(f"cannot follow the image processor of {folder}: {error}") from error
+    if image_size is not None and found.size != image_size:
         raise InputError(
             f"{folder} prepares images of {found.size} px for a model of {image_size} px; "
             "its files do not belong together"
@@ -114,20 +131,48 @@ def processor_settings(folder: Path) -> dict[str, Any]:
     )
 
 
-def _preprocess(settings: dict[str, Any], folder: Path) -> Preprocess:
+def _plain(kind: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The same pixels in the plain words of CLIP's processor; a few processors do other than their settings read."""
+    if kind in ("ConvNext", "Levit", "PoolFormer") and settings.get("do_resize", True):
+        return _enlarged(kind, settings)
+    if kind == "EfficientNet":
+        if not settings.get("do_normalize", True):
+            raise ValueError("an EfficientNet without do_normalize is not supported")
+        mean, std = (np.asarray(_channels(settings[key])) for key in ("image_mean", "image_std"))
+        mean = mean + 1 if settings.get("rescale_offset", False) else mean
+        std = std * std if settings["include_top"] else std  # its classifiers were trained on twice normalised pixels
+        return {**settings, "image_mean": mean.tolist(), "image_std": std.tolist()}
+    return settings
+
+
+def _enlarged(kind: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """These processors crop to `size`: the image is resized to somewhat more before, or squeezed where it is large."""
+    side = _resize_rule(settings["size"], square=False)
+    if isinstance(side, tuple):
+        raise ValueError(f"expected a size with shortest_edge, got {settings['size']}")
+    if kind == "Levit":
+        return {**settings, "size": {"shortest_edge": int(256 / 224 * side)}}
+    larger = {**settings, "size": {"shortest_edge": int(side / float(settings["crop_pct"]))}}
+    if kind == "PoolFormer":
+        return larger
+    if settings.get("do_center_crop", False) and _resize_rule(settings["crop_size"], square=True) != (side, side):
+        raise ValueError(f"expected a crop of {side} px after a resize to {side} px, got {settings['crop_size']}")
+    if side >= WARPED:
+        return {**settings, "size": {"height": side, "width": side}, "do_center_crop": False}
+    return {**larger, "do_center_crop": True, "crop_size": side}
+
+
+def _preprocess(settings: dict[str, Any], *, square: bool) -> Preprocess:
     crop = bool(settings.get("do_center_crop", False))
-    try:
-        to = _resize_rule(settings["size"], square=not crop) if settings.get("do_resize", True) else None
-        final = _square(_resize_rule(settings["crop_size"], square=True) if crop else to)
-        factor = float(settings.get("rescale_factor", 1 / 255)) if settings.get("do_rescale", True) else 1.0
-        normal = settings.get("do_normalize", True)
-        mean, std = (
-            _channels(settings[key]) if normal else (neutral,) * 3
-            for key, neutral in (("image_mean", 0.0), ("image_std", 1.0))
-        )
-        return Preprocess(final, to, int(settings["resample"]), crop, factor, mean, std)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"cannot follow the image processor of {folder}: {error}") from error
+    to = _resize_rule(settings["size"], square=square or not crop) if settings.get("do_resize", True) else None
+    final = _square(_resize_rule(settings["crop_size"], square=True) if crop else to)
+    factor = float(settings.get("rescale_factor", 1 / 255)) if settings.get("do_rescale", True) else 1.0
+    normal = settings.get("do_normalize", True)
+    mean, std = (
+        _channels(settings[key]) if normal else (neutral,) * 3
+        for key, neutral in (("image_mean", 0.0), ("image_std", 1.0))
+    )
+    return Preprocess(final, to, int(settings["resample"]), crop, factor, mean, std)
 
 
 def _resize_rule(size: Any, *, square: bool) -> int | tuple[int, int]:

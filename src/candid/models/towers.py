@@ -68,8 +68,7 @@ class TwoTowers:
     @property
     def precision(self) -> str:
         """Number format of the forward, by which the feature cache tells runs apart: "float32", "float16 autocast"."""
-        chosen = self.placement.autocast or self.placement.dtype
-        return str(chosen).removeprefix("torch.") + (" autocast" if self.placement.autocast else "")
+        return self.placement.precision
 
     def prepare(self, image: Image) -> UInt8[np.ndarray, "3 size size"]:
         """Resized and cropped pixels, still 8 bits. Thread-safe; touches no accelerator."""
@@ -81,7 +80,7 @@ class TwoTowers:
         if len(pixels) == 0:
             return np.empty((0, self.dim), np.float32)
         batch = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(self.placement.device)
-        with self._autocast():
+        with self.placement.casting():
             return self._unit(self.image_tower(batch), "images")
 
     def encode_images(self, images: Sequence[Image]) -> Vectors:
@@ -99,14 +98,10 @@ class TwoTowers:
         if isinstance(texts, str):
             raise InputError(f"expected a sequence of texts, got one string {texts!r}; put it in a list")
         rows = [np.empty((0, self.dim), np.float32)]
-        with self._autocast():
+        with self.placement.casting():
             for start in range(0, len(texts), TEXTS_AT_ONCE):
                 rows.append(self._unit(self.text_tower(list(texts[start : start + TEXTS_AT_ONCE])), "texts"))
         return np.concatenate(rows)
-
-    def _autocast(self) -> torch.autocast:
-        dtype = self.placement.autocast
-        return torch.autocast(self.placement.device.type, dtype=dtype or torch.float32, enabled=dtype is not None)
 
     def _unit(self, rows: Float[Tensor, "n d"], what: str) -> Vectors:
         rows = rows.float()  # the norm of a half-precision row would lose the digits the logit scale multiplies

@@ -11,12 +11,24 @@ import numpy as np
 
 from candid.errors import InputError
 from candid.models.templates import PLAIN
-from candid.types import Encoder, Head
+from candid.types import Classifier, Encoder, Head
 
-__all__ = ["ensemble", "zero_shot", "zero_shot_each"]
+__all__ = ["ensemble", "with_texts", "zero_shot", "zero_shot_each"]
 
 
-def zero_shot(model: Encoder, classes: Sequence[str], *, templates: Sequence[str] = PLAIN) -> Head:
+def with_texts(model: Encoder | Classifier) -> Encoder:
+    """The same model, where it can be asked for classes in words; an InputError where it is a supervised classifier.
+
+    >>> from candid import models
+    >>> with_texts(models.load("tiny")).activation
+    'softmax'
+    """
+    if isinstance(model, Encoder):
+        return model
+    raise InputError(f"{model.id} is a supervised classifier with its own classes; it cannot be asked for others")
+
+
+def zero_shot(model: Encoder | Classifier, classes: Sequence[str], *, templates: Sequence[str] = PLAIN) -> Head:
     """The Head whose row for a class is the unit mean of the class's unit text vectors, one a template.
 
     Scale, bias and activation are the model's own. Underscores in a name are spoken as spaces ("maine_coon" is asked
@@ -38,8 +50,9 @@ def ensemble(heads: Sequence[Head]) -> Head:
     return replace(heads[0], weights=weights.astype(np.float32))
 
 
-def zero_shot_each(model: Encoder, classes: Sequence[str], *, templates: Sequence[str]) -> dict[str, Head]:
+def zero_shot_each(model: Encoder | Classifier, classes: Sequence[str], *, templates: Sequence[str]) -> dict[str, Head]:
     """One Head a template, in their order: how much the wording alone moves the answers."""
+    model = with_texts(model)
     vectors = _vectors(model, classes, templates)
     return {
         template: Head(vectors[:, i], tuple(classes), model.scale, model.bias, model.activation)

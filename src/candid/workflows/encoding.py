@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from candid.errors import InputError, UnreadableImage
 from candid.files import digest
-from candid.types import Encoder, Features, ImageSet, Skipped, Vectors
+from candid.types import Features, ImageEncoder, ImageSet, Skipped, Vectors
 from candid.workflows.feature_cache import Encoded, FeatureCache, cache_folder
 from candid.workflows.runs import Run, runs
 
@@ -26,7 +26,7 @@ Item = TypeVar("Item")
 
 
 def encode(
-    model: Encoder,
+    model: ImageEncoder,
     images: ImageSet,
     *,
     cache: bool | Path = True,
@@ -35,7 +35,7 @@ def encode(
     strict: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Features:
-    """Unit vectors of every readable image in the set's order; the others are listed in `skipped`.
+    """Vectors of every readable image in the set's order; the others are listed in `skipped`.
 
     `cache` is True for the default folder, False for none, or a folder. Vectors are found there by the bytes of the
     images and by model, revision, preprocessing and precision, so renamed files are not encoded again, and a run that
@@ -57,7 +57,7 @@ def encode(
 
 @dataclass(frozen=True)
 class _Work:
-    model: Encoder
+    model: ImageEncoder
     images: ImageSet
     pool: ThreadPoolExecutor
     store: FeatureCache | None
@@ -151,14 +151,14 @@ def _digest(images: ImageSet, row: int) -> str:
     return digest(images.raw(row))
 
 
-def _prepared(model: Encoder, images: ImageSet, row: int) -> Prepared:
+def _prepared(model: ImageEncoder, images: ImageSet, row: int) -> Prepared:
     try:
         return model.prepare(images.read(row))
     except UnreadableImage as error:
         return error.reason
 
 
-def _forward(model: Encoder, pixels: Sequence[UInt8[np.ndarray, "3 size size"]]) -> list[Vectors]:
+def _forward(model: ImageEncoder, pixels: Sequence[UInt8[np.ndarray, "3 size size"]]) -> list[Vectors]:
     if not pixels:
         return []
     vectors = model.encode_prepared(np.stack(pixels))
@@ -187,7 +187,7 @@ class _Counter:
         self.progress(self.done, self.total)
 
 
-def _store(cache: bool | Path, model: Encoder) -> FeatureCache | None:
+def _store(cache: bool | Path, model: ImageEncoder) -> FeatureCache | None:
     if cache is False:
         return None
     return FeatureCache(cache_folder() if cache is True else cache, model)

@@ -19,7 +19,7 @@ from safetensors.numpy import save
 from candid import __version__
 from candid.data import DECODER
 from candid.files import atomic, digest, write_json
-from candid.types import Encoder, Vectors
+from candid.types import ImageEncoder, Vectors
 from candid.workflows.runs import Run
 
 __all__ = ["Encoded", "FeatureCache", "cache_folder"]
@@ -39,7 +39,7 @@ class Encoded:
 class FeatureCache:
     """The runs one model has encoded. Safe with any number of processes on one folder."""
 
-    def __init__(self, root: Path, model: Encoder) -> None:
+    def __init__(self, root: Path, model: ImageEncoder) -> None:
         self.made_by = {
             "id": model.id,
             "revision": model.revision,

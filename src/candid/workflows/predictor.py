@@ -108,7 +108,7 @@ class Predictor:
             name = model or predictor.model
             # An OpenCLIP tag names its weights; every other name takes a revision and refuses another.
             revision = None if name.startswith("open_clip:") else predictor.revision
-            encoder: Encoder = models.load(name, revision=revision, device=device)
+            encoder = models.with_texts(models.load(name, revision=revision, device=device))
         else:
             encoder = model
         predictor._refuse_other(encoder)
