@@ -15,9 +15,20 @@ from candid.errors import InputError
 from candid.metrics.rows import Highest, highest, inverse_mass, row_blocks
 from candid.types import Labels, Logits, Probs
 
-__all__ = ["Rows", "Sorted", "check_classes", "check_smoothing", "mix", "normalise", "softmax_columns", "spread"]
+__all__ = [
+    "Rows",
+    "Sorted",
+    "check_classes",
+    "check_smoothing",
+    "mix",
+    "normalise",
+    "ratio",
+    "softmax_columns",
+    "spread",
+]
 
-COLUMN_CELLS = 1 << 20  # cells of a block of columns: 8 MB, and whole cache lines of a row of float32
+COLUMN_CELLS = 1 << 18  # cells of a block of columns: 2 MB
+CACHE_LINE = 16  # columns at least: float32 neighbours come together anyway
 TIE = 1e-12  # relative: values nearer than this differ by the rounding of the softmax alone
 STRICT = 1e-9  # by how much the predicted class stays above the others
 
@@ -84,7 +95,7 @@ def softmax_columns(logits: Logits, best: Highest) -> Iterator[tuple[slice, Floa
     """Blocks of the softmax by columns, transposed: one contiguous row a class. Each is the reader's to overwrite."""
     n, k = logits.shape
     share = inverse_mass(logits, best.value, 1.0)
-    step = max(1, COLUMN_CELLS // n)
+    step = max(CACHE_LINE, COLUMN_CELLS // n)
     for start in range(0, k, step):
         classes = slice(start, min(start + step, k))
         block = np.empty((classes.stop - classes.start, n))
@@ -134,7 +145,7 @@ def spread(logits: Logits, best: Highest, confidence: Float[np.ndarray, " n"], s
         level = offered / np.maximum(rivals, 1)[:, None]
         level[here, label] = 0.0
         total = others.sum(axis=1, keepdims=True)
-        others = np.where(total > 0, others / np.where(total > 0, total, 1.0), level)
+        others = np.where(total > 0, ratio(others, total), level)
         sure = np.where(rivals > 0, np.maximum(confidence[rows], (1 + STRICT) / (rivals + 1)), 1.0)
         pull = _pull(others.max(axis=1), sure, 1.0 / np.maximum(rivals, 1))[:, None]
         block = (1 - sure)[:, None] * ((1 - pull) * others + pull * level)
@@ -142,6 +153,13 @@ def spread(logits: Logits, best: Highest, confidence: Float[np.ndarray, " n"], s
         mix(block, offered, smoothing)
         probs[rows] = block
     return probs
+
+
+def ratio(part: Float[np.ndarray, "*a"], whole: Float[np.ndarray, "*b"]) -> Float[np.ndarray, "*c"]:
+    """part / whole, 0 where the whole is 0."""
+    out: Float[np.ndarray, "*c"] = np.zeros(np.broadcast(part, whole).shape)
+    np.divide(part, whole, out=out, where=whole > 0)
+    return out
 
 
 def check_smoothing(smoothing: float | None, n: int) -> float:
@@ -168,9 +186,10 @@ def _pull(
 ) -> Float[np.ndarray, " n"]:
     """How far the others' shares must move to their mean so that the highest, `rival`, stays below `sure`."""
     rest = 1 - sure
-    limit = np.where(rest > 0, sure * (1 - STRICT) / np.where(rest > 0, rest, 1.0), np.inf)
+    limit = np.where(rest > 0, ratio(sure * (1 - STRICT), rest), np.inf)
     over = np.maximum(rival - limit, 0.0)
-    return np.where(over > 0, np.minimum(over / np.maximum(rival - mean, over), 1.0), 0.0)
+    pull: Float[np.ndarray, " n"] = np.minimum(ratio(over, np.maximum(rival - mean, over)), 1.0)
+    return pull
 
 
 def _check_weights(weights: Float[np.ndarray, " n"] | None, rows: int) -> Float[np.ndarray, " n"] | None:

@@ -13,6 +13,7 @@ from candid.calibrate.columns import (
     check_classes,
     check_smoothing,
     normalise,
+    ratio,
     softmax_columns,
     spread,
 )
@@ -158,9 +159,9 @@ def _table(
     inner = _quantiles(part, used) if by_mass else bin_edges(used)[1:-1]
     edges = np.concatenate([inner, np.full(bins - used, np.inf)])
     total = np.diff(part.below[np.searchsorted(part.values, edges, side="right")], prepend=0.0, append=part.below[-1])
-    right = np.bincount(np.searchsorted(edges, hits), weights=mass, minlength=bins)
+    right = np.bincount(np.searchsorted(edges, hits), weights=mass, minlength=bins).astype(np.float64)
     centres = np.minimum((np.arange(bins) + 0.5) / used, 1.0)
-    return edges, np.where(total > 0, np.minimum(right / np.where(total > 0, total, 1.0), 1.0), centres)
+    return edges, np.where(total > 0, np.minimum(ratio(right, total), 1.0), centres)
 
 
 def _quantiles(part: Sorted, used: int) -> Float[np.ndarray, " inner"]:

@@ -203,7 +203,7 @@ def _rising_levels(
 ) -> Knots:
     """The isotonic fit on the mean probability of each level that holds any."""
     counted = mass > 0
-    right = np.bincount(_level(hits[counted]), weights=mass[counted], minlength=LEVELS + 1)
+    right = np.bincount(_level(hits[counted]), weights=mass[counted], minlength=LEVELS + 1).astype(np.float64)
     some = levels[0] > 0
     total = levels[0, some]
     centre = levels[1, some] / total
