@@ -9,17 +9,34 @@ if TYPE_CHECKING:
     from candid.workflows.feature_cache import cache_folder
     from candid.workflows.feature_files import load_features, save_features
     from candid.workflows.predictor import Predictor
+    from candid.workflows.studying.front import study
+    from candid.workflows.studying.plan import Plan, StudyModel, StudySet
 
 _HOME = {
+    "Plan": "studying.plan",
     "Predictor": "predictor",
+    "StudyModel": "studying.plan",
+    "StudySet": "studying.plan",
     "audit": "auditing.front",
     "cache_folder": "feature_cache",
     "encode": "encoding",
     "load_features": "feature_files",
     "save_features": "feature_files",
+    "study": "studying.front",
 }
 
-__all__ = ["Predictor", "audit", "cache_folder", "encode", "load_features", "save_features"]
+__all__ = [
+    "Plan",
+    "Predictor",
+    "StudyModel",
+    "StudySet",
+    "audit",
+    "cache_folder",
+    "encode",
+    "load_features",
+    "save_features",
+    "study",
+]
 
 
 def __getattr__(name: str) -> Any:
