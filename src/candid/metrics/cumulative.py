@@ -29,7 +29,7 @@ __all__ = [
 
 TERMS = np.arange(1, 61)  # of each series; where it is used the 60th is far below rounding
 CROSSOVER = 1.5  # where the two series of the maximum converge equally fast
-NARROWEST = 0.3  # the chance of a range below this is 1e-23
+LEAST_MAXIMUM, LEAST_RANGE = 0.1, 0.3  # the chance of less is below 1e-20
 
 
 class CumulativeTest(NamedTuple):
@@ -111,7 +111,7 @@ def _ks(running: Float[np.ndarray, " sums"]) -> float:
 
 def _brownian_maximum(x: float) -> float:
     """Chance that |W| exceeds x somewhere on [0, 1], W standard Brownian motion (Feller 1971, X.5)."""
-    if x == 0.0:
+    if x < LEAST_MAXIMUM:
         return 1.0
     odd, sign = 2 * TERMS - 1, (-1.0) ** (TERMS - 1)
     if x < CROSSOVER:
@@ -121,7 +121,7 @@ def _brownian_maximum(x: float) -> float:
 
 def _brownian_range(x: float) -> float:
     """Chance that max W - min W exceeds x on [0, 1] (Feller 1951, https://doi.org/10.1214/aoms/1177729589)."""
-    if x < NARROWEST:
+    if x < LEAST_RANGE:
         return 1.0
     sign = (-1.0) ** (TERMS - 1)
     return min(1.0, float(8.0 * (sign * TERMS * ndtr(-x * TERMS)).sum()))

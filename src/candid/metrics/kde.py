@@ -7,7 +7,8 @@ the integral over [0, 1] of |g|, g(t) = mean_i (t - y_i) K(t, c_i). The authors 
 fourth digit; here g, a piecewise polynomial, is integrated in closed form between its zeros. A grid only finds these:
 an error in a zero is squared in the integral, about 1e-10.
 
-The residual (c_i - y_i) of `smooth_ece` is (t - y_i) here, so g also holds how far the kernel carries a confidence.
+The residual (c_i - y_i) of `smooth_ece` is (t - y_i) here, so g also holds how far the kernel carries a confidence:
+where most confidences lie within a bandwidth of 1, the mirror carries them down and the value is off by up to that.
 """
 
 import numpy as np
