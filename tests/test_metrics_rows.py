@@ -18,10 +18,15 @@ def sample(n=300, k=37, dtype=np.float32):
     return logits
 
 
-@pytest.fixture
-def compiled(monkeypatch):
+def take_compiled_route(monkeypatch):
     pytest.importorskip("numba")
     monkeypatch.setattr(rows, "COMPILED_CELLS", 1)
+    monkeypatch.setattr(rows, "COMPILED_FROM", 1)
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    take_compiled_route(monkeypatch)
 
 
 @pytest.mark.parametrize("beta", [1e-3, 1.0, 7.0])
@@ -37,21 +42,25 @@ def test_log_sum_mean_and_variance_are_those_of_the_softmax(beta):
     assert found.log_sum == pytest.approx(log_sum, rel=1e-13, abs=1e-15)
     assert found.mean == pytest.approx(mean, rel=1e-12, abs=1e-300)
     assert found.variance == pytest.approx((p * (gaps - mean[:, None]) ** 2).sum(1), rel=1e-10, abs=1e-10)
+    scale = (p * np.abs(gaps) ** 3).sum(1).max()
+    assert found.third == pytest.approx((p * (gaps - mean[:, None]) ** 3).sum(1), rel=1e-9, abs=1e-12 * scale)
+    mass = rows.mass(logits, top.value, beta)
+    assert mass.squares / mass.total**2 == pytest.approx((p * p).sum(1), rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("beta", [1e-20, 0.01, 1.0, 50.0])
 def test_the_compiled_route_equals_numpy(dtype, beta, monkeypatch):
-    pytest.importorskip("numba")
     logits = sample(dtype=dtype)
     top = rows.highest(logits).value
-    plain = rows.tilted(logits, top, beta)
-    mass = rows.inverse_mass(logits, top, beta)
-    monkeypatch.setattr(rows, "COMPILED_CELLS", 1)
-    fast = rows.tilted(logits, top, beta)
-    for ours, reference in zip(fast, plain, strict=True):
-        assert ours == pytest.approx(reference, rel=1e-11, abs=1e-11)
-    assert rows.inverse_mass(logits, top, beta) == pytest.approx(mass, rel=1e-13)
+    plain, mass = rows.tilted(logits, top, beta), rows.mass(logits, top, beta)
+    confidence = rows.inverse_mass(logits, top, beta)
+    take_compiled_route(monkeypatch)
+    for ours, reference in zip(rows.tilted(logits, top, beta), plain, strict=True):
+        assert ours == pytest.approx(reference, rel=1e-11, abs=1e-11 / min(beta, 1) ** 3)
+    for ours, reference in zip(rows.mass(logits, top, beta), mass, strict=True):
+        assert ours == pytest.approx(reference, rel=1e-13)
+    assert rows.inverse_mass(logits, top, beta) == pytest.approx(confidence, rel=1e-13)
 
 
 @pytest.mark.parametrize("beta", [0.01, 1.0, 50.0])
@@ -60,9 +69,30 @@ def test_single_precision_is_right_to_a_millionth_on_both_routes(beta, monkeypat
     top = rows.highest(logits).value
     exact = rows.inverse_mass(logits, top, beta)
     assert rows.inverse_mass_single(logits, top, beta) == pytest.approx(exact, rel=1e-6)
-    pytest.importorskip("numba")
-    monkeypatch.setattr(rows, "COMPILED_CELLS", 1)
+    take_compiled_route(monkeypatch)
     assert rows.inverse_mass_single(logits, top, beta) == pytest.approx(exact, rel=1e-6)
+
+
+@pytest.mark.parametrize("beta", [0.01, 1.0, 50.0])
+@pytest.mark.parametrize("route", ["numpy", "compiled"])
+def test_single_precision_moments_are_right_to_a_hundred_thousandth(route, beta, monkeypatch):
+    logits = sample()
+    top = rows.highest(logits).value
+    exact = rows.tilted(logits, top, beta)
+    if route == "compiled":
+        take_compiled_route(monkeypatch)
+    for power, (single, double) in enumerate(zip(rows.tilted_single(logits, top, beta), exact, strict=True)):
+        assert single * beta**power == pytest.approx(double * beta**power, rel=1e-5, abs=1e-3 if power == 3 else 1e-4)
+
+
+@pytest.mark.usefixtures("compiled")
+def test_small_arrays_stay_with_numpy_and_do_not_count(monkeypatch):
+    monkeypatch.setattr(rows, "COMPILED_FROM", 1 << 18)
+    monkeypatch.setattr(rows, "COMPILED_CELLS", rows._passed + 2 * (1 << 18))
+    large = np.zeros((1 << 9, 1 << 9), np.float32)
+    assert [rows.compiled_pays(a) for a in (large[:9], large, large[:9], large, large[:9])] == [
+        False, False, False, True, False,
+    ]  # fmt: skip
 
 
 @pytest.mark.usefixtures("compiled")

@@ -1,155 +1,197 @@
-"""Root of L'(beta) by Newton steps that cannot leave a bracket, with a sign change as the proof.
+"""Root of L'(beta) in as few passes over the rows as can be, with a sign change as the proof.
 
-|L'''| <= R L'' (R the widest row) makes Newton locally quadratic; the bracket makes it global. From the second point
-on, the inverse of L' is interpolated through the last two points and their slopes (cubic Hermite), which nearly
-triples the digits.
+|L'''| <= R L'' (R the widest row) makes Newton's method locally quadratic; a bracket makes it global. L''' comes for
+free with each pass, so a step is of third order, and of sixth between two betas that a pass evaluates together. A few
+rows, then a sixteenth, lead to where all of them are first evaluated. Only the last pass, whose Taylor bounds are the
+proof, has to be float64.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import inf, sqrt
 from typing import NamedTuple
 
-from candid.calibrate.likelihood import Likelihood, Point
+from candid.calibrate.likelihood import Objective, Point, at_zero, refusal
 from candid.errors import NoOptimum
 
 __all__ = ["Root", "solve"]
 
-WARM_ROWS = 2_000
-WARM_FROM = 8_000  # fewer rows are solved at once
-NEAR = 1e-3  # a last step this short leaves an error far below 1e-9 after interpolation
-PROOFS = (1e-9, 1e-9, *(10.0**-digits for digits in range(8, 0, -1)))
-TOO_CLOSE = 1e-6  # two points nearer than this differ by rounding: they say nothing about the third derivative
+NEAR_SINGLE = 1e-2  # from a step this short on, third order leaves an error that the next pass can prove
+NEAR = 1e-5  # from a step this short on, Taylor bounds prove 1e-9, and third order leaves less than rounding
+PAIR = 0.05  # half the relative distance, at most, of two betas evaluated together
+PROOFS = (1e-9, *(10.0**-digits for digits in range(8, 0, -1)))
 LEAP = 8.0  # a step multiplies or divides beta by no more than this while one side has no bound
 FARTHEST = 1e15
 
 
 class Root(NamedTuple):
-    """The optimum `beta` between two evaluated points: L' < 0 at `low`, L' > 0 at `high`."""
+    """The optimum `beta`, the point evaluated next to it, `low` and `high` with L'(low) < 0 < L'(high), the passes."""
 
     beta: float
-    low: Point
-    high: Point
-    evaluations: int
+    near: Point
+    low: float
+    high: float
+    passes: int
 
 
-def solve(likelihood: Likelihood) -> Root:
+def solve(objective: Objective) -> Root:
     """The beta where L' vanishes, to rounding, proven to a relative 1e-9; `NoOptimum` where there is none."""
-    if likelihood.slope_at_infinity <= 0:
-        raise likelihood.refusal("separable")
-    search = _Search(likelihood)
-    search.approach(_start(likelihood))
+    search = _Search(objective)
+    warm = _warm(objective)
+    start = search.approach(*warm, near=NEAR_SINGLE, single=True) if warm else search.from_zero()
+    search.approach(start, 0.0, near=NEAR)
     return search.prove()
 
 
-def _start(likelihood: Likelihood) -> float:
-    """The optimum of a few rows, then of an eighth; on small sets, Newton's step from beta = 0.
-
-    Both scale with the logits, as the optimum does.
-    """
-    rows = len(likelihood.gap)
-    if rows < WARM_FROM:
-        return _newton_from_zero(likelihood)
+def _warm(objective: Objective) -> tuple[float, float] | None:
+    """The optimum of a few rows, then of a sixteenth, and its relative uncertainty; None where that saves nothing."""
+    rows, few = len(objective.share), objective.few
+    if rows < 2 * few:
+        return None
     try:
-        few = likelihood.thinned(WARM_ROWS)
-        start = _warm(few, _newton_from_zero(few))
-        return _warm(likelihood.thinned(rows // 8), start) if rows // 8 > WARM_ROWS else start
+        search = _Search(objective.thinned(rows // few))
+        start = search.approach(search.from_zero(), 0.0, near=NEAR_SINGLE, single=True)
+        if rows // 16 > 2 * few:
+            spread = search.spread
+            search = _Search(objective.thinned(16))
+            start = search.approach(start, spread, near=inf, single=True)
     except NoOptimum:  # a few rows may have none where all of them have one
-        return _newton_from_zero(likelihood)
-
-
-def _warm(likelihood: Likelihood, start: float) -> float:
-    search = _Search(likelihood)
-    search.approach(start)
-    return search.proposal()
-
-
-def _newton_from_zero(likelihood: Likelihood) -> float:
-    zero = likelihood.at_zero()
-    return -zero.slope / zero.curvature
+        return None
+    return start, search.spread
 
 
 @dataclass
 class _Search:
-    """The bracket, and the points evaluated so far."""
+    """The bracket, the points of the last pass, and how many passes there were."""
 
-    likelihood: Likelihood
+    objective: Objective
     low: float = 0.0
-    high: float = float("inf")
-    seen: list[Point] = field(default_factory=list)
+    high: float = inf
+    points: tuple[Point, ...] = ()
+    passes: int = 0
     zero_checked: bool = False
 
-    def visit(self, beta: float) -> Point:
-        """Evaluate at beta and narrow the bracket."""
-        point = self.likelihood.at(beta)
-        self.seen.append(point)
-        if point.slope < 0:
-            self.low = max(self.low, beta)
-        elif point.slope > 0:
-            self.high = min(self.high, beta)
-        return point
+    @property
+    def nearest(self) -> Point:
+        """The point of the last pass with the smallest slope."""
+        return min(self.points, key=lambda point: abs(point.slope))
 
-    def approach(self, start: float) -> None:
-        """Step until the step to come is short."""
+    @property
+    def spread(self) -> float:
+        """Relative standard error of the optimum as an estimate of that of many more rows."""
+        point = self.nearest
+        return sqrt(point.scatter) / (point.curvature * point.beta) if point.curvature > 0 else PAIR
+
+    def from_zero(self) -> float:
+        """Newton's step from beta = 0, which scales with the logits as the optimum does."""
+        zero = self.check_zero()
+        return -zero.slope / zero.curvature
+
+    def check_zero(self) -> Point:
+        """L at 0, where it is seen whether there is an optimum at all."""
+        self.zero_checked = True
+        self.passes += 1
+        return at_zero(self.objective)
+
+    def approach(self, start: float, spread: float, *, near: float, single: bool = False) -> float:
+        """The next beta to try once it is near the last one; `spread` is how far, relative, the root may be."""
+        self.low, self.high = 0.0, inf  # a bracket found in single precision may be wrong by its rounding
         beta = start
         while True:
-            self.visit(beta)
+            self.visit(*self.around(beta, spread), single=single)
             step = self.proposal()
-            if abs(step - beta) <= NEAR * beta:
-                return
-            beta = step
+            if abs(step - self.nearest.beta) <= near * self.nearest.beta or self.enclosed(PAIR):
+                return step
+            beta, spread = step, abs(step / beta - 1)
             if not start / FARTHEST < beta < start * FARTHEST:
-                raise self.likelihood.refusal("separable" if beta > start else "adverse")
+                raise refusal(self.objective, "separable" if beta > start else "adverse")
+
+    def around(self, beta: float, spread: float) -> tuple[float, ...]:
+        """The betas of the next pass: two, where logits cost more than what is made of them, else one."""
+        if self.objective.together == 1 or not spread:
+            return (beta,)
+        width = min(2 * spread, PAIR)
+        return beta * (1 - width), beta * (1 + width)
+
+    def enclosed(self, width: float) -> bool:
+        """Whether the last pass has the root between two betas no further than `width` to either side."""
+        if len(self.points) != 2:
+            return False
+        low, high = self.points
+        return low.slope < 0 < high.slope and high.beta - low.beta <= 2.001 * width * low.beta / (1 - width)
+
+    def visit(self, *betas: float, single: bool = False) -> tuple[Point, ...]:
+        """Evaluate at each beta in one pass and narrow the bracket."""
+        self.points = self.objective.at(*betas, single=single)
+        self.passes += 1
+        for point in self.points:
+            if point.limit <= 0:
+                raise refusal(self.objective, "separable")
+            if point.slope < 0:
+                self.low = max(self.low, point.beta)
+            elif point.slope > 0:
+                self.high = min(self.high, point.beta)
+        return self.points
 
     def proposal(self) -> float:
         """The next beta to try, inside the bracket."""
-        last = self.seen[-1]
-        step = _newton(last)
-        if len(self.seen) > 1:
-            better = _hermite(self.seen[-2], last)
-            if abs(better - step) < abs(step - last.beta):
-                step = better
-        if self.low == 0 and step < last.beta / LEAP:
+        last = self.nearest
+        step = _between(self.points) if self.enclosed(PAIR) else _beyond(last)
+        if self.low == 0 and step < last.beta / LEAP and not self.zero_checked:
             self.check_zero()
         step = min(max(step, last.beta / LEAP), last.beta * LEAP)
         if self.low < step < self.high:
             return step
         return sqrt(self.low * self.high) if self.low > 0 and self.high < inf else last.beta
 
-    def check_zero(self) -> None:
-        """Whether there is an optimum above 0 at all; asked once, and only where the search runs towards 0."""
-        if not self.zero_checked:
-            self.zero_checked = True
-            self.likelihood.at_zero()
-
     def prove(self) -> Root:
-        """Evaluate on both sides of the proposal until the sign changes; wider where rounding hides it."""
+        """Two betas around the proposal between which L' changes sign; wider apart where rounding hides it."""
+        near, beta = self.nearest, self.proposal()
         for width in PROOFS:
-            beta = self.proposal()
-            low = self.visit(beta * (1 - width))
-            if low.slope < 0:
-                high = self.visit(beta * (1 + width))
-                if high.slope > 0:
-                    root = low.beta - low.slope * (high.beta - low.beta) / (high.slope - low.slope)
-                    return Root(root, low, high, len(self.seen) + self.zero_checked)
-        raise self.likelihood.refusal("constant")
+            low, high = beta * (1 - width), beta * (1 + width)
+            if near.bounds(low)[1] < 0 < near.bounds(high)[0]:
+                return Root(beta, near, low, high, self.passes)
+        for width in PROOFS:
+            first, last = self.visit(beta * (1 - width), beta * (1 + width))
+            if first.slope < 0 < last.slope:
+                beta = first.beta - first.slope * (last.beta - first.beta) / (last.slope - first.slope)
+                return Root(beta, self.nearest, first.beta, last.beta, self.passes)
+        raise refusal(self.objective, "constant")
 
 
-def _newton(point: Point) -> float:
-    """Newton's step, and a long one to the right side where the curvature has underflowed."""
-    if point.curvature > 0:
-        return point.beta - point.slope / point.curvature
-    return 0.0 if point.slope > 0 else inf
+def _beyond(point: Point) -> float:
+    """Newton's step with the next term of the inverse series, and a long one where the curvature has underflowed."""
+    if point.curvature <= 0:
+        return 0.0 if point.slope > 0 else inf
+    step = -point.slope / point.curvature
+    bend = -point.third / point.curvature / 2 * step
+    return point.beta + step * (1 + bend if abs(bend) < 0.5 else 1)
 
 
-def _hermite(before: Point, last: Point) -> float:
-    """beta at slope 0 on the cubic in the slope that has both points' betas and d beta / d slope = 1 / curvature."""
-    width = last.slope - before.slope
-    if width == 0 or not (last.curvature > 0 and before.curvature > 0) or abs(1 - before.beta / last.beta) < TOO_CLOSE:
-        return inf
-    t = -before.slope / width
-    return (
-        (1 + 2 * t) * (1 - t) ** 2 * before.beta
-        + t * (1 - t) ** 2 * width / before.curvature
-        + t**2 * (3 - 2 * t) * last.beta
-        + t**2 * (t - 1) * width / last.curvature
-    )
+def _between(points: Sequence[Point]) -> float:
+    """beta at slope 0 on the inverse of L' interpolated through both points, with two derivatives each.
+
+    Divided differences with each point three times: d beta / d slope = 1 / L'', the second is -L''' / L''^3.
+    """
+    unit = points[0].curvature
+    nodes = [point.slope / unit for point in points for _ in range(3)]
+    owner = [point for point in points for _ in range(3)]
+    column = [point.beta for point in owner]
+    root, product = column[0], 1.0
+    for order in range(1, len(nodes)):
+        column = [
+            _derivative(owner[i], order, unit)
+            if owner[i] is owner[i + order]
+            else (column[i + 1] - column[i]) / (nodes[i + order] - nodes[i])
+            for i in range(len(column) - 1)
+        ]
+        product *= -nodes[order - 1]
+        root += product * column[0]
+    return root
+
+
+def _derivative(point: Point, order: int, unit: float) -> float:
+    """Of beta by slope / unit, over the factorial of the order, which is 1 or 2."""
+    if order == 1:
+        return unit / point.curvature
+    return -point.third / point.curvature * (unit / point.curvature) ** 2 / 2

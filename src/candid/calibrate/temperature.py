@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from candid.arrays import check_labels, check_logits
-from candid.calibrate.likelihood import Likelihood
+from candid.calibrate.likelihood import Likelihood, Objective, effective_rows
 from candid.calibrate.newton import Root, solve
 from candid.errors import InputError
 from candid.metrics.rows import highest
@@ -25,9 +25,10 @@ class Temperature:
     `standard_error` is that of `value`: the larger of the model's own and one robust to a model that one
     temperature cannot make right (sandwich: White 1982); weights count as importance, not as repeated rows.
     `nll` is the mean negative log-likelihood at the optimum in nats, `n` the rows with positive weight, `evaluations`
-    the passes over them. `certified_low` and `certified_high` enclose the exact optimum: the derivative
-    of the likelihood was evaluated in float64 at both and changes sign between them, normally 1e-9 of the value to
-    either side.
+    the passes over all of them (those over a few rows, to begin with, do not count). `certified_low` and
+    `certified_high` enclose the exact optimum: the derivative of the likelihood changes sign between them, normally
+    1e-9 of the value to either side. That is proven in float64 from its value and derivatives beside the optimum, with
+    a bound on the remainder, or by evaluation at both where that does not reach.
     """
 
     returns: ClassVar[Literal["logits", "probs"]] = "logits"
@@ -63,16 +64,22 @@ class Temperature:
         """
         best = highest(logits)
         labels = check_labels(labels, classes=logits.shape[1], rows=len(logits))
-        likelihood = Likelihood.of(logits, labels, best.value, _shares(weights, len(logits)))
-        root = solve(likelihood)
+        share = shares(weights, len(logits))
+        return Temperature.at_optimum(Likelihood.of(logits, labels, best.value, share))
+
+    @staticmethod
+    def at_optimum(objective: Objective) -> "Temperature":
+        """The temperature of greatest likelihood, wherever its logits come from."""
+        root = solve(objective)
+        point, step = root.near, root.beta - root.near.beta
         return Temperature(
             value=1.0 / root.beta,
-            standard_error=_standard_error(likelihood, root),
-            nll=root.low.loss,
-            n=likelihood.n,
-            evaluations=root.evaluations,
-            certified_low=1.0 / root.high.beta,
-            certified_high=1.0 / root.low.beta,
+            standard_error=_standard_error(objective.share, root),
+            nll=point.loss + step * (point.slope + step * (point.curvature / 2 + step * point.third / 6)),
+            n=int(np.count_nonzero(objective.share)),
+            evaluations=root.passes,
+            certified_low=1.0 / root.high,
+            certified_high=1.0 / root.low,
         )
 
     def __call__(self, logits: Logits) -> Logits:
@@ -91,19 +98,20 @@ class Temperature:
         return self.value / factor, self.value * factor
 
 
-def _standard_error(likelihood: Likelihood, root: Root) -> float:
+def _standard_error(share: Float[np.ndarray, " n"], root: Root) -> float:
     """Of the temperature: the larger of the sandwich and the model's own, for the sandwich of a few rows is near 0."""
-    point = root.low
-    sandwich = sqrt(point.scatter) / point.curvature
-    model = 1.0 / sqrt(likelihood.effective_rows * point.curvature)
+    curvature = root.near.curvature + (root.beta - root.near.beta) * root.near.third
+    sandwich = sqrt(root.near.scatter) / curvature
+    model = 1.0 / sqrt(effective_rows(share) * curvature)
     return max(sandwich, model) / root.beta**2
 
 
-def _shares(weights: Float[np.ndarray, " n"] | None, rows: int) -> Float[np.ndarray, " n"]:
+def shares(weights: Float[np.ndarray, " n"] | None, rows: int) -> Float[np.ndarray, " n"]:
+    """Each row's part of the whole: its weight over their sum; equal ones without weights."""
     if weights is None:
         return np.full(rows, 1.0 / rows)
     weights = np.asarray(weights, dtype=np.float64)
     if weights.shape != (rows,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
         raise InputError(f"weights must be {rows} finite numbers >= 0, not all 0, one a row; got shape {weights.shape}")
-    shares: Float[np.ndarray, " n"] = weights / weights.sum()
-    return shares
+    share: Float[np.ndarray, " n"] = weights / weights.sum()
+    return share

@@ -10,7 +10,7 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-__all__ = ["inverse_mass", "inverse_mass_single", "tilted"]
+__all__ = ["inverse_mass", "inverse_mass_single", "mass", "tilted", "tilted_single"]
 
 # Not "afn" or "ninf": sums may be reordered (that is what vectorises them), infinities must stay right.
 RELAXED = {"reassoc", "contract", "nsz", "arcp", "nnan"}
@@ -18,8 +18,8 @@ LOG2_E = 1.0 / math.log(2.0)
 LN_2 = math.log(2.0)
 C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, C12 = (1.0 / math.factorial(i) for i in range(2, 13))
 S2, S3, S4, S5, S6, S7 = (np.float32(1.0 / math.factorial(i)) for i in range(2, 8))
-S1, S_LOG2_E, S_LN_2, S_LOWEST = np.float32(1), np.float32(LOG2_E), np.float32(LN_2), np.float32(-87)
-FLOOR = -1e30
+S0, S1, S_LOG2_E, S_LN_2, S_LOWEST = np.float32(0), np.float32(1), np.float32(LOG2_E), np.float32(LN_2), np.float32(-87)
+LOWEST = -750.0
 
 
 @no_type_check
@@ -49,18 +49,48 @@ _exp_single = njit(inline="always")(_exp_single)
 def tilted(logits, top, beta, out):
     for i in range(logits.shape[0]):
         row, highest = logits[i], np.float64(top[i])
-        total, first, second = 0.0, 0.0, 0.0
+        total, first, second, third = 0.0, 0.0, 0.0, 0.0
         for j in range(row.shape[0]):
-            gap = np.float64(row[j]) - highest
-            gap = gap if gap > FLOOR else FLOOR
-            mass = _exp(gap * beta)
-            total += mass
-            first += mass * gap
-            second += mass * gap * gap
-        mean = first / total
-        out[0, i] = math.log(total)
-        out[1, i] = mean
-        out[2, i] = max(second / total - mean * mean, 0.0)
+            gap = (np.float64(row[j]) - highest) * beta
+            gap = gap if gap > LOWEST else LOWEST
+            weight = _exp(gap)
+            total += weight
+            weight *= gap
+            first += weight
+            weight *= gap
+            second += weight
+            third += weight * gap
+        out[0, i], out[1, i], out[2, i], out[3, i] = total, first, second, third
+
+
+@no_type_check
+def tilted_single(logits, top, beta, out):
+    for i in range(logits.shape[0]):
+        row, highest = logits[i], top[i]
+        total, first, second, third = S0, S0, S0, S0
+        for j in range(row.shape[0]):
+            gap = (row[j] - highest) * beta
+            gap = gap if gap > S_LOWEST else S_LOWEST
+            weight = _exp_single(gap)
+            total += weight
+            weight *= gap
+            first += weight
+            weight *= gap
+            second += weight
+            third += weight * gap
+        out[0, i], out[1, i], out[2, i], out[3, i] = total, first, second, third
+
+
+@no_type_check
+def mass(logits, top, beta, out):
+    for i in range(logits.shape[0]):
+        row, highest = logits[i], np.float64(top[i])
+        total, squares = 0.0, 0.0
+        for j in range(row.shape[0]):
+            weight = _exp((np.float64(row[j]) - highest) * beta)
+            total += weight
+            squares += weight * weight
+        out[0, i], out[1, i] = total, squares
 
 
 @no_type_check
@@ -77,7 +107,7 @@ def inverse_mass(logits, top, beta, out):
 def inverse_mass_single(logits, top, beta, out):
     for i in range(logits.shape[0]):
         row, highest = logits[i], top[i]
-        total = np.float32(0.0)
+        total = S0
         for j in range(row.shape[0]):
             total += _exp_single((row[j] - highest) * beta)
         out[i] = 1.0 / np.float64(total)
@@ -91,4 +121,5 @@ def _jit(function):
         return njit(fastmath=RELAXED)(function)
 
 
-tilted, inverse_mass, inverse_mass_single = _jit(tilted), _jit(inverse_mass), _jit(inverse_mass_single)
+tilted, tilted_single, mass = _jit(tilted), _jit(tilted_single), _jit(mass)
+inverse_mass, inverse_mass_single = _jit(inverse_mass), _jit(inverse_mass_single)
