@@ -21,6 +21,7 @@ MODELS: dict[str, str] = {
     "clip": "candid.models.clip:load",
     "siglip": "candid.models.siglip:load",
     "siglip2": "candid.models.naflex:load",
+    "vision-text-dual-encoder": "candid.models.dual_encoder:load",
     **dict.fromkeys(FAMILIES, "candid.models.classifier:load"),
 }
 
