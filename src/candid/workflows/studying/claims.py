@@ -174,7 +174,7 @@ class _Table:
         if any(len(models) < FEWEST_MODELS for models in values.values()):
             counts = " and ".join(f"{len(models)} {kind}" for kind, models in values.items())
             return _Condition(f"it takes {FEWEST_MODELS} models of each kind on shared sets, there are {counts}", None)
-        first, second = (self._medians(values[kind]) for kind in KINDS)
+        first, second = (self._medians(values[kind], salt) for salt, kind in enumerate(KINDS))
         drawn = sign * (first - second)
         n = sum(len(each) for models in values.values() for each in models.values())
         return _Condition(words, _interval(float(drawn[0]), drawn[1:], n))
@@ -185,9 +185,9 @@ class _Table:
         drawn = self._medians(found)
         return _Condition(words, _interval(float(drawn[0]), drawn[1:], sum(map(len, found.values()))), bound)
 
-    def _medians(self, found: Values) -> np.ndarray:
-        """The median over all values, then over the values of resampled models."""
-        rng, models = np.random.default_rng(self.seed), [np.array(found[name]) for name in sorted(found)]
+    def _medians(self, found: Values, salt: int = 0) -> np.ndarray:
+        """The median over all values, then over the values of resampled models; another `salt`, independent draws."""
+        rng, models = np.random.default_rng([self.seed, salt]), [np.array(found[name]) for name in sorted(found)]
         draws = [np.median(np.concatenate(models))]
         for _ in range(RESAMPLES):
             draws.append(np.median(np.concatenate([models[i] for i in rng.integers(len(models), size=len(models))])))
