@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from candid import workflows
-from candid.cli import study_job
+from candid.cli import study_flags
 from candid.cli.options import cache_choice, output, run_options
 from candid.cli.progress import bars
 from candid.errors import GateFailed, InputError
 from candid.report import Report
+from candid.workflows.studying import job as jobs
 
 
 @click.command()
@@ -49,24 +50,24 @@ def command(
     model answers is kept in OUTPUT/models as it finishes, and the same command goes on where it was stopped. Writes
     report.json, index.html and tables/*.csv. Exits with 1 when a model failed; the others are shown all the same.
     """
-    job = study_job.job_of_file(config) if config else {}
+    job = jobs.job_of_file(config) if config else {}
     for name in ("draws", "coverage", "seed", "device"):
         value = chosen.pop(name)
         if name not in job or context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
             job[name] = value
     if names or listed or "models" not in job:
-        given = [*(study_job.models_of_file(listed) if listed else []), *study_job.models_of_names(names)]
+        given = [*(jobs.models_of_file(listed) if listed else []), *study_flags.models_of_names(names)]
         if not given and sets:
             raise InputError("expected models for these sets: pass -m HUB_ID, -m FOLDER or --models FILE")
-        job["models"] = given or study_job.models_of_names([study_job.EMBEDDED])
+        job["models"] = given or study_flags.models_of_names([study_flags.EMBEDDED])
     if sets or "sets" not in job:
-        job["sets"] = study_job.sets_of(sets, {"shift": shift, "generated": generated}, levels, split)
+        job["sets"] = study_flags.sets_of(sets, {"shift": shift, "generated": generated}, levels, split)
     if prompts or "prompts" not in job:
-        job["prompts"] = study_job.prompts_of(prompts)
-    plan = study_job.plan_of(job)
+        job["prompts"] = study_flags.prompts_of(prompts)
+    plan = jobs.plan_of(job)
     with bars() as progress:
         report = workflows.study(
-            study_job.study_models(job), plan, out, fresh=exist_ok, cache=cache_choice(cache, no_cache),
+            jobs.study_models(job), plan, out, fresh=exist_ok, cache=cache_choice(cache, no_cache),
             progress=progress, command="candid study", config=job, **chosen,
         )  # fmt: skip
     page = report.save(out, exist_ok=True)

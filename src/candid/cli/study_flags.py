@@ -1,75 +1,18 @@
-"""A study as JSON: which models, sets and prompts. What the flags say, what a report keeps, what repeats the run."""
+"""The flags of `candid study` as a study in JSON."""
 
 import json
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from candid import data, models
 from candid.cli.options import lines, named
 from candid.errors import InputError
-from candid.files import read_json
-from candid.types import ImageSet
-from candid.workflows import Plan, StudyModel, StudySet
+from candid.workflows.studying.job import SAMPLE
 from candid.workflows.studying.plan import PROMPTS
 
-__all__ = [
-    "EMBEDDED",
-    "Job",
-    "job_of_file",
-    "models_of_file",
-    "models_of_names",
-    "plan_of",
-    "prompts_of",
-    "sets_of",
-    "study_models",
-]
+__all__ = ["EMBEDDED", "models_of_names", "prompts_of", "sets_of"]
 
-Job = dict[str, Any]  # models, sets, prompts, draws, coverage, seed, device: all of it JSON
-EMBEDDED, SAMPLE = "tiny", "embedded:"
-MODELS_KIND, REPORT_KIND, JOB_KIND = "candid-study-models", "candid-report", "candid-study"
-
-
-def plan_of(job: Job) -> Plan:
-    """The plan, with every set read."""
-    return Plan(
-        sets=tuple(_set(each) for each in job["sets"]),
-        prompts={name: tuple(templates) for name, templates in job["prompts"].items()},
-        draws=job["draws"],
-        coverage=job["coverage"],
-        seed=job["seed"],
-    )
-
-
-def study_models(job: Job) -> list[StudyModel]:
-    """The models, none of them loaded yet."""
-    return [
-        StudyModel(
-            each["name"],
-            partial(models.load, each["load"], revision=each.get("revision"), device=job["device"]),
-            each["load"],
-            partial(models.revision, each["load"], each.get("revision")),
-        )
-        for each in job["models"]
-    ]
-
-
-def job_of_file(path: Path) -> Job:
-    """The study of a report.json, or of a file of format candid-study."""
-    try:
-        return dict(read_json(path, kind=REPORT_KIND, version=1)["config"])
-    except InputError:
-        return read_json(path, kind=JOB_KIND, version=1)
-
-
-def models_of_file(path: Path) -> list[dict[str, str]]:
-    """The models of a list that can be loaded here; entries without a loader are left out, as the list says."""
-    found = read_json(path, kind=MODELS_KIND, version=1).get("models", [])
-    chosen = [{"name": each["name"], "load": each["load"]} for each in found if each.get("load")]
-    if not chosen:
-        raise InputError(f"{path} lists no model that can be loaded")
-    return chosen
+EMBEDDED = "tiny"
 
 
 def models_of_names(names: Iterable[str]) -> list[dict[str, str]]:
@@ -109,24 +52,6 @@ def prompts_of(given: tuple[str, ...]) -> dict[str, list[str]]:
             raise InputError(f"expected --prompts NAME=FILE, got {text!r}")
         found[name] = lines(Path(path))
     return found
-
-
-def _set(described: Mapping[str, Any]) -> StudySet:
-    try:
-        levels = {name: tuple(above) for name, above in described.get("levels", {}).items()}
-        return StudySet(
-            described["name"], _images(described), described.get("role", "source"), described.get("of", ""), levels
-        )
-    except KeyError as error:
-        raise InputError(f"a set of the study lacks {error}; expected name and path") from error
-
-
-def _images(described: Mapping[str, Any]) -> ImageSet:
-    path = described["path"]
-    if path.startswith(SAMPLE):
-        sample = data.sample()
-        return sample.known if path == f"{SAMPLE}known" else sample.shift["bad camera"]
-    return data.read(path, split=described.get("split"), classes=described.get("classes"))
 
 
 def _pair(text: str, homes: list[str]) -> tuple[str, str]:
