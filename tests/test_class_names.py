@@ -53,6 +53,12 @@ def test_the_outputs_themselves_are_all_of_them_doubles_included():
     assert models.match_classes(OUTPUTS, OUTPUTS).tolist() == list(range(9))
 
 
+def test_the_two_cranes_of_imagenet_are_told_apart():
+    assert models.match_classes(OUTPUTS, ["construction_crane", "Crane bird"]).tolist() == [7, 4]
+    with pytest.raises(InputError, match="no output"):
+        models.match_classes(["crane", "hen"], ["crane bird"])
+
+
 def test_aliases_settle_what_names_cannot():
     aliases = {"crane_bird": 4, "lifting crane": 7, "fish": "tench"}
     found = models.match_classes(OUTPUTS, ["lifting crane", "crane_bird", "fish"], aliases=aliases)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -211,3 +212,9 @@ def test_labels_that_do_not_exclude_each_other_are_sigmoids(folder):
     place = folder("vit")
     edit(place / "config.json", problem_type="multi_label_classification")
     assert models.load(str(place), device="cpu").head.activation == "sigmoid"
+
+
+def test_the_page_on_models_lists_every_family():
+    page = (Path(__file__).parents[1] / "docs" / "models.md").read_text()
+    for kind in (*FAMILIES, "vision-text-dual-encoder"):
+        assert f"`{kind}`" in page

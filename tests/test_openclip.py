@@ -120,6 +120,8 @@ def test_weights_that_do_not_cover_the_model_are_refused(names, open_clip, tmp_p
     [
         ("open_clip:ViT-B-33/openai", "no model 'ViT-B-33'; did you mean ViT-B-32"),
         ("open_clip:ViT-B-32", "got no tag"),
+        ("open_clip:ViT-B-32/openai", "trained with QuickGELU, .* load open_clip:ViT-B-32-quickgelu/openai"),
+        ("open_clip:RN50/cc12m", "load open_clip:RN50-quickgelu/cc12m"),
         ("open_clip:ViT-B-32/laion2b", "no tag and there is no file 'laion2b'; did you mean laion2b_e16"),
     ],
 )

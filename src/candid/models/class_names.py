@@ -12,6 +12,7 @@ from candid.types import Head
 __all__ = ["match_classes", "restrict"]
 
 SHOWN = 5  # names an error lists
+NAMESAKES = {"crane": ("crane bird", "construction crane")}  # ImageNet-1k has two outputs of this name, in this order
 
 
 def match_classes(
@@ -22,7 +23,8 @@ def match_classes(
     A name means the output spelled the same; else, with case folded and underscores and hyphens as spaces, the same
     output, the one with the same first synonym ("tench" and "tench, Tinca tinca"), or the one that lists it among its
     synonyms. Names that mean none or several outputs are an InputError that lists them; `aliases` settles those by the
-    output's index or its name. Names equal to the outputs throughout are those outputs, doubles included.
+    output's index or its name. ImageNet's two cranes go by "crane bird" and "construction crane". Names equal to the
+    outputs throughout are those outputs, doubles included.
 
     >>> match_classes(["tench, Tinca tinca", "great_white_shark"], ["Great White Shark", "tench"]).tolist()
     [1, 0]
@@ -33,7 +35,8 @@ def match_classes(
         raise InputError("expected at least one class name, got none")
     if list(outputs) == list(wanted):
         return np.arange(len(outputs))
-    tables = [_table(outputs, names) for names in (_exact, _folded, _first, _synonyms)]
+    told = _told_apart(outputs)
+    tables = [_table(told, names) for names in (_exact, _folded, _first, _synonyms)]
     found = [
         _alias(tables, (aliases or {})[n], len(outputs)) if n in (aliases or {}) else _meant(tables, n) for n in wanted
     ]
@@ -77,6 +80,17 @@ def _synonyms(name: str) -> tuple[str, ...]:
 
 
 Table = tuple[Callable[[str], tuple[str, ...]], dict[str, list[int]]]
+
+
+def _told_apart(outputs: Sequence[str]) -> list[str]:
+    """The outputs, with one more synonym each for those of the same name that are known to mean different things."""
+    told = list(outputs)
+    for name, meanings in NAMESAKES.items():
+        places = [index for index, output in enumerate(outputs) if output == name]
+        if len(places) == len(meanings):
+            for index, meaning in zip(places, meanings, strict=True):
+                told[index] = f"{name}, {meaning}"
+    return told
 
 
 def _table(outputs: Sequence[str], names: Callable[[str], tuple[str, ...]]) -> Table:
