@@ -126,6 +126,14 @@ def test_a_shifted_set_is_judged_with_the_temperature_of_its_source(answers, pla
     assert ("drawn", SHIPPED, "ece") not in found
 
 
+def test_a_shifted_set_can_choose_among_its_own_classes(answers, plan):
+    some = replace(plan.sets[1], role="shift", of="colours")
+    among = Answers(WarmColours(), Plan((plan.sets[0], some), PROMPTS), encode)
+    assert among.cell(some).logits.shape[1] == 4
+    own = replace(some, own_classes=True)
+    assert Answers(WarmColours(), Plan((plan.sets[0], own), PROMPTS), encode).cell(own).logits.shape[1] == 3
+
+
 def test_the_transfer_matrix_has_its_own_temperature_on_the_diagonal(answers):
     before = {(f.used_on, f.metric): f.value for f in tables(answers, "m") if f.method == OWN}
     found = {(f.fitted_on, f.used_on, f.metric): f.value for f in transfer(answers, "m")}

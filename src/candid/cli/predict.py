@@ -32,24 +32,26 @@ def command(
     """Label images with a saved predictor, or abstain.
 
     Prints one JSON line an image: id, label, calibrated confidence, outlier score (higher = further from what the model
-    knows) and accepted. A file that cannot be read gets a line with its error. IMAGES are files or folders.
+    knows) and accepted. A predictor with prediction sets adds set, the labels the image may be, and coverage, how often
+    such sets hold the right one among images like the calibration rows; an empty set says that no label is probable
+    enough. A file that cannot be read gets a line with its error. IMAGES are files or folders.
     """
     loaded = workflows.Predictor.load(predictor, model=model, device=device)
     found = data.read(images[0]) if len(images) == 1 else data.read(list(images))
     if not len(found) and not found.skipped:
         raise InputError(f"no image in {', '.join(map(str, images))}")
-    if loaded.temperature is None:
-        click.echo("note: this predictor has no temperature, its confidence is the model's own", err=True)
+    if loaded.calibrated_by is None:
+        click.echo("note: this predictor has no calibrator, its confidence is the model's own", err=True)
     with bar("predicting") as progress:
         predictions = loaded(found, batch_size=batch_size, progress=progress)
-    for line in _lines(predictions, found):
+    for line in _lines(predictions, found, None if loaded.sets is None else loaded.sets.coverage):
         click.echo(json.dumps(line))
     if predictions.skipped and (strict or not predictions.ids):
         first = predictions.skipped[0]
         raise InputError(f"{len(predictions.skipped)} images could not be read, first {first.id}: {first.reason}")
 
 
-def _lines(predictions: Predictions, images: ImageSet) -> list[dict[str, object]]:
+def _lines(predictions: Predictions, images: ImageSet, coverage: float | None) -> list[dict[str, object]]:
     """One line an image, in the order they were given; files that are no images come last."""
     lines: dict[str, dict[str, object]] = {
         image: {
@@ -58,9 +60,18 @@ def _lines(predictions: Predictions, images: ImageSet) -> list[dict[str, object]
             "confidence": round(float(predictions.confidence[i]), 6),
             "score": round(float(predictions.scores[i]), 6),
             "accepted": bool(predictions.accepted[i]),
+            **_set(predictions, i, coverage),
         }
         for i, image in enumerate(predictions.ids)
     }
     lines |= {skipped.id: {"id": skipped.id, "error": skipped.reason} for skipped in predictions.skipped}
     ordered = [lines.pop(image) for image in images.ids if image in lines]
     return ordered + list(lines.values())
+
+
+def _set(predictions: Predictions, row: int, coverage: float | None) -> dict[str, object]:
+    """The labels of a row's set, the answer first, and how often such sets hold the right one."""
+    if predictions.sets is None:
+        return {}
+    inside = sorted(predictions.sets[row].nonzero()[0], key=lambda place: place != predictions.labels[row])
+    return {"set": [predictions.classes[place] for place in inside], "coverage": coverage}

@@ -24,6 +24,9 @@ from candid.workflows.studying import job as jobs
               help="The classes of SET (of the first by default) under other conditions. Repeatable.")  # fmt: skip
 @click.option("--generated", multiple=True, metavar="[SET=]PATH",
               help="Made images of the classes of SET, to fit on alone. Repeatable.")  # fmt: skip
+@click.option(
+    "--own-classes", is_flag=True, help="Shifted sets choose among the classes they hold, not their source's."
+)
 @click.option("--levels", multiple=True, metavar="[SET=]FILE",
               help="A class hierarchy: JSON, each class with its coarser names. Repeatable.")  # fmt: skip
 @click.option("--prompts", multiple=True, metavar="NAME=FILE",
@@ -41,8 +44,8 @@ from candid.workflows.studying import job as jobs
 def command(
     context: click.Context, /, sets: tuple[Path, ...], names: tuple[str, ...], listed: Path | None,
     shift: tuple[str, ...], generated: tuple[str, ...], levels: tuple[str, ...], prompts: tuple[str, ...],
-    split: str | None, config: Path | None, out: Path, exist_ok: bool, cache: Path | None, no_cache: bool,
-    as_json: bool, debug: bool, **chosen: Any,
+    own_classes: bool, split: str | None, config: Path | None, out: Path, exist_ok: bool, cache: Path | None,
+    no_cache: bool, as_json: bool, debug: bool, **chosen: Any,
 ) -> None:  # fmt: skip
     """Ask many models, on many data sets, what calibrates them.
 
@@ -62,6 +65,8 @@ def command(
         job["models"] = given or study_flags.models_of_names([study_flags.EMBEDDED])
     if sets or "sets" not in job:
         job["sets"] = study_flags.sets_of(sets, {"shift": shift, "generated": generated}, levels, split)
+        for each in job["sets"]:
+            each["own_classes"] = own_classes and each["role"] == "shift"
     if prompts or "prompts" not in job:
         job["prompts"] = study_flags.prompts_of(prompts)
     plan = jobs.plan_of(job)

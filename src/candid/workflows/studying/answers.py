@@ -109,8 +109,8 @@ class Answers:
         return self._fitted[key]
 
     def _names(self, found: StudySet, level: int) -> tuple[str, ...]:
-        """The classes to choose from: those of the source set, each once."""
-        home = next((each for each in self.plan.sources if each.name == found.of), found)
+        """The classes to choose from, each once: the set's own, or those of the source it stands beside."""
+        home = found if found.own_classes else self.plan.home(found)
         return tuple(dict.fromkeys(home.named(level)))
 
     def _head(self, names: tuple[str, ...], prompt: str) -> Head:

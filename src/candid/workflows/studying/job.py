@@ -63,7 +63,12 @@ def _set(described: Mapping[str, Any]) -> StudySet:
     try:
         levels = {name: tuple(above) for name, above in described.get("levels", {}).items()}
         return StudySet(
-            described["name"], _images(described), described.get("role", "source"), described.get("of", ""), levels
+            name=described["name"],
+            images=_images(described),
+            role=described.get("role", "source"),
+            of=described.get("of", ""),
+            levels=levels,
+            own_classes=bool(described.get("own_classes", False)),
         )
     except KeyError as error:
         raise InputError(f"a set of the study lacks {error}; expected name and path") from error

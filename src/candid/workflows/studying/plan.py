@@ -32,6 +32,9 @@ class StudySet:
     A "source" set is halved: one half fits, the other judges. A "shift" set shows the classes of the source set `of`
     under other conditions and judges what was fitted there. A "generated" set holds made or composed images of the
     classes of `of` and only fits. `levels` maps each class to its coarser names, finest first (a class hierarchy).
+
+    Beside a source, models choose among the classes of the source, or with `own_classes` among those the set holds, as
+    ImageNet-R and ObjectNet are usually scored.
     """
 
     name: str
@@ -39,6 +42,7 @@ class StudySet:
     role: Role = "source"
     of: str = ""
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    own_classes: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -102,6 +106,10 @@ class Plan:
         """Name of the prompt set used wherever prompts are not the question."""
         return next(iter(self.prompts))
 
+    def home(self, found: StudySet) -> StudySet:
+        """The source set that a set stands beside; a source set itself."""
+        return next((each for each in self.sources if each.name == found.of), found)
+
     def beside(self, source: str, role: Role) -> tuple[StudySet, ...]:
         """Sets of this role that belong to a source set."""
         return tuple(found for found in self.sets if found.role == role and found.of == source)
@@ -110,7 +118,7 @@ class Plan:
     def key(self) -> str:
         """A hash of everything that decides a model's answers; another key is another study."""
         sets = [
-            [found.name, found.role, found.of, found.images.source, len(found.images), found.classes,
+            [found.name, found.role, found.of, found.own_classes, found.images.source, len(found.images), found.classes,
              {name: list(above) for name, above in found.levels.items()}]
             for found in self.sets
         ]  # fmt: skip

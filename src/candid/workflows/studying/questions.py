@@ -17,7 +17,7 @@ from candid.workflows.judged import judge
 from candid.workflows.studying.answers import Answers, Cell
 from candid.workflows.studying.finding import Finding
 from candid.workflows.studying.measured import NOTHING, How, Note, ece_estimate, gap_estimate, measures, over_draws
-from candid.workflows.studying.plan import Plan, StudySet
+from candid.workflows.studying.plan import StudySet
 
 __all__ = [
     "QUESTIONS",
@@ -54,7 +54,7 @@ def tables(answers: Answers, name: str) -> Iterator[Finding]:
         if found.role == "generated":
             continue
         logits, labels = answers.cell(found).judging()
-        fitted = answers.temperature(_home(plan, found))
+        fitted = answers.temperature(plan.home(found))
         states = {SHIPPED: NOTHING, OWN: fitted}
         if found.role == "shift":
             states[ORACLE] = answers.temperature(found)
@@ -64,7 +64,7 @@ def tables(answers: Answers, name: str) -> Iterator[Finding]:
             numbers = measures(logits, labels, used.value, seed=plan.seed)
             if used.temperature is not None:
                 numbers["temperature"] = used.temperature
-            source = "" if state == SHIPPED else found.name if state == ORACLE else _home(plan, found).name
+            source = "" if state == SHIPPED else found.name if state == ORACLE else plan.home(found).name
             yield from note.findings(numbers, How(found.name, source, state, _rows(used)))
 
 
@@ -188,7 +188,7 @@ def diagrams(answers: Answers) -> dict[str, list[dict[str, float]]]:
         if found.role == "generated":
             continue
         logits, labels = answers.cell(found).judging()
-        fitted = answers.temperature(_home(answers.plan, found))
+        fitted = answers.temperature(answers.plan.home(found))
         for state, used in ((SHIPPED, NOTHING), (OWN, fitted)):
             if state == SHIPPED or used.temperature is not None:
                 bins = reliability_series(state, judge(logits, labels, temperature=used.value)).bins
@@ -204,10 +204,6 @@ QUESTIONS: dict[str, Callable[[Answers, str], Iterator[Finding]]] = {
     "T4": prompts,
     "T5": label_sources,
 }
-
-
-def _home(plan: Plan, found: StudySet) -> StudySet:
-    return next((each for each in plan.sources if each.name == found.of), found)
 
 
 def _rows(fitted: Fitted) -> int:
