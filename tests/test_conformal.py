@@ -112,6 +112,26 @@ def test_equals_a_naive_loop(method, dtype, randomised):
     assert (fitted(probs[60:]) == (scores <= fitted.threshold + 1e-12)).all()
 
 
+@pytest.mark.parametrize(
+    ("method", "options", "threshold", "labels_inside"),
+    [
+        ("lac", {}, 0.950527583496181, 757),
+        ("aps", {}, 0.9402275564753592, 614),
+        ("raps", {"penalty": 0.05, "rank": 2}, 1.0073080642104162, 611),
+        ("saps", {"penalty": 0.2}, 1.049739997160456, 687),
+    ],
+)
+def test_equals_torchcp(method, options, threshold, labels_inside):
+    # TorchCP 1.2.1, SplitPredictor with randomized=False scores on float64 logits; its penalties are float32
+    a, b = np.arange(400)[:, None], np.arange(8)[None]
+    logits = 3 * np.sin(1.7 * a + 2.3 * b * b + 0.1 * a * b)
+    labels = np.where(np.arange(400) % 3 == 0, (np.arange(400) * 7 // 3) % 8, logits.argmax(1))
+    probs = softmax(logits)
+    fitted = ConformalSet.fit(probs[:200], labels[:200], 0.8, method, randomised=False, **options)
+    assert fitted.threshold == pytest.approx(threshold, abs=3e-8)
+    assert fitted(probs[200:]).sum() == labels_inside
+
+
 @pytest.mark.parametrize("per", ["class", "group"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("method", METHODS)

@@ -170,7 +170,8 @@ class ConformalSet:
         """One sentence: what the thresholds rest on, and which strata have too little to exclude anything."""
         if not self.full.any():
             return f"{self.n} rows set every threshold"
-        reason = f"{self.coverage:.4g} coverage needs {conformal_rows(self.coverage)} rows, and labels of probability above 0"
+        needed = conformal_rows(self.coverage)
+        reason = f"{self.coverage:.4g} coverage needs {needed} rows, and labels of probability above 0"
         if self.per == "all":
             return f"the set is always all {self.classes} labels: {reason}; there were {self.n} rows"
         what = "are in every set" if self.per == "class" else "get every label"

@@ -28,7 +28,7 @@ HASHED = 32  # largest probabilities of a row that decide its random number
 class Scoring:
     """A score and its constants. `penalty` is RAPS' lambda or SAPS' weight, `rank` RAPS' k_reg.
 
-    `randomised` subtracts (1 - U) times the label's own probability, U uniform in [0, 1), one number a row.
+    `randomised` takes a share U of the last step to the label instead of all of it, U uniform in [0, 1), one a row.
     """
 
     method: str

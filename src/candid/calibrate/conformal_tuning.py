@@ -13,7 +13,7 @@ from candid.types import Labels, Probs
 __all__ = ["check_constants", "chosen"]
 
 PENALTIES = {
-    "raps": (0.001, 0.01, 0.1, 0.2, 0.5),  # of the RAPS paper, appendix E
+    "raps": (0.001, 0.01, 0.1, 0.2, 0.5),  # the grid of the RAPS authors
     "saps": (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
 }
 
@@ -42,8 +42,8 @@ def chosen(
 ) -> tuple[Scoring, Int[np.ndarray, " spent"]]:
     """The score with its missing constants filled in, and the rows spent on them: none where none is missing.
 
-    As in the RAPS paper, appendix E: `rank` is the number of places that hold `coverage` of the labels, `penalty` the
-    one of a short list with the smallest mean set, both on the rows spent.
+    As the RAPS authors do: `rank` is the number of places that hold `coverage` of the labels, `penalty` the one of a
+    short list with the smallest mean set, both on the rows spent.
     """
     if scoring.method not in PENALTIES or (penalty is not None and (rank is not None or scoring.method == "saps")):
         return scoring, np.zeros(0, dtype=np.int64)

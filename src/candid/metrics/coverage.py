@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 Sets = Bool[np.ndarray, "n k"]
-SIZE_STRATA = (2, 4, 11, 101)  # sizes 0-1, 2-3, 4-10, 11-100, more: those of the RAPS paper, table 4
+SIZE_STRATA = (2, 4, 11, 101)  # sizes 0-1, 2-3, 4-10, 11-100, more: those of the RAPS paper
 
 
 class SetSizes(NamedTuple):
@@ -129,7 +129,7 @@ def size_stratified_coverage(
 ) -> SizeStrata:
     """Coverage by size of the set, and its worst distance from `target`, in [0, 1], lower is better.
 
-    Angelopoulos et al. 2021, https://arxiv.org/abs/2009.14193, sec. 4.5 (SSCV). `strata` are the sizes at which a new
+    Angelopoulos et al. 2021, https://arxiv.org/abs/2009.14193 (SSCV). `strata` are the sizes at which a new
     stratum starts; strata without rows are absent. The violation of small strata is mostly noise: read their n.
 
     >>> sets = np.array([[True, False, False], [True, True, False], [True, True, False], [True, True, True]])
