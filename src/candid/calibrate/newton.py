@@ -8,7 +8,7 @@ proof, has to be float64.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import inf, log, sqrt
 from typing import NamedTuple
 
 from candid.calibrate.likelihood import Objective, Point, at_zero, refusal
@@ -16,7 +16,7 @@ from candid.errors import NoOptimum
 
 __all__ = ["Root", "solve"]
 
-NEAR_SINGLE = 1e-2  # from a step this short on, third order leaves an error that the next pass can prove
+NEAR_SINGLE = 2e-2  # from a step this short on, third order leaves an error that the next pass can prove
 NEAR = 1e-5  # from a step this short on, Taylor bounds prove 1e-9, and third order leaves less than rounding
 PAIR = 0.05  # half the relative distance, at most, of two betas evaluated together
 PROOFS = (1e-9, *(10.0**-digits for digits in range(8, 0, -1)))
@@ -48,16 +48,18 @@ def _warm(objective: Objective) -> tuple[float, float] | None:
     rows, few = len(objective.share), objective.few
     if rows < 2 * few:
         return None
-    try:
-        search = _Search(objective.thinned(rows // few))
-        start = search.approach(search.from_zero(), 0.0, near=NEAR_SINGLE, single=True)
-        if rows // 16 > 2 * few:
-            spread = search.spread
-            search = _Search(objective.thinned(16))
-            start = search.approach(start, spread, near=inf, single=True)
-    except NoOptimum:  # a few rows may have none where all of them have one
-        return None
-    return start, search.spread
+    warm = None
+    for step in (-(-rows // few), 16) if rows // 16 > 2 * few else (-(-rows // few),):
+        search = _Search(objective.thinned(step))
+        try:
+            if warm:
+                start = search.approach(*warm, near=inf, single=True)
+            else:
+                start = search.approach(search.from_zero(), 0.0, near=NEAR_SINGLE, single=True)
+            warm = start, search.spread
+        except NoOptimum:  # a few rows may have none where all of them have one
+            warm = None
+    return warm
 
 
 @dataclass
@@ -100,7 +102,7 @@ class _Search:
         while True:
             self.visit(*self.around(beta, spread), single=single)
             step = self.proposal()
-            if abs(step - self.nearest.beta) <= near * self.nearest.beta or self.enclosed(PAIR):
+            if abs(step - self.nearest.beta) <= near * self.nearest.beta or (single and self.enclosed()):
                 return step
             beta, spread = step, abs(step / beta - 1)
             if not start / FARTHEST < beta < start * FARTHEST:
@@ -110,15 +112,15 @@ class _Search:
         """The betas of the next pass: two, where logits cost more than what is made of them, else one."""
         if self.objective.together == 1 or not spread:
             return (beta,)
-        width = min(2 * spread, PAIR)
+        width = min(2.5 * spread, PAIR)
         return beta * (1 - width), beta * (1 + width)
 
-    def enclosed(self, width: float) -> bool:
-        """Whether the last pass has the root between two betas no further than `width` to either side."""
+    def enclosed(self) -> bool:
+        """Whether the last pass has the root between two betas close enough to interpolate."""
         if len(self.points) != 2:
             return False
         low, high = self.points
-        return low.slope < 0 < high.slope and high.beta - low.beta <= 2.001 * width * low.beta / (1 - width)
+        return low.slope < 0 < high.slope and high.beta * (1 - PAIR) <= 1.001 * low.beta * (1 + PAIR)
 
     def visit(self, *betas: float, single: bool = False) -> tuple[Point, ...]:
         """Evaluate at each beta in one pass and narrow the bracket."""
@@ -136,7 +138,7 @@ class _Search:
     def proposal(self) -> float:
         """The next beta to try, inside the bracket."""
         last = self.nearest
-        step = _between(self.points) if self.enclosed(PAIR) else _beyond(last)
+        step = _between(self.points) if self.enclosed() else _beyond(last)
         if self.low == 0 and step < last.beta / LEAP and not self.zero_checked:
             self.check_zero()
         step = min(max(step, last.beta / LEAP), last.beta * LEAP)
@@ -146,26 +148,31 @@ class _Search:
 
     def prove(self) -> Root:
         """Two betas around the proposal between which L' changes sign; wider apart where rounding hides it."""
-        near, beta = self.nearest, self.proposal()
         for width in PROOFS:
+            near, beta = self.nearest, self.proposal()
             low, high = beta * (1 - width), beta * (1 + width)
             if near.bounds(low)[1] < 0 < near.bounds(high)[0]:
                 return Root(beta, near, low, high, self.passes)
-        for width in PROOFS:
-            first, last = self.visit(beta * (1 - width), beta * (1 + width))
+            first, last = self.visit(low, high)
             if first.slope < 0 < last.slope:
-                beta = first.beta - first.slope * (last.beta - first.beta) / (last.slope - first.slope)
-                return Root(beta, self.nearest, first.beta, last.beta, self.passes)
+                beta = low - first.slope * (high - low) / (last.slope - first.slope)
+                return Root(beta, self.nearest, low, high, self.passes)
         raise refusal(self.objective, "constant")
 
 
 def _beyond(point: Point) -> float:
-    """Newton's step with the next term of the inverse series, and a long one where the curvature has underflowed."""
+    """Newton's step with the next term of the inverse series; far off, the root of limit - a exp(-b beta).
+
+    The second has the point's slope and curvature and is right about both ends: Newton's step falls short there.
+    """
     if point.curvature <= 0:
         return 0.0 if point.slope > 0 else inf
     step = -point.slope / point.curvature
     bend = -point.third / point.curvature / 2 * step
-    return point.beta + step * (1 + bend if abs(bend) < 0.5 else 1)
+    if abs(bend) < 0.5:
+        return point.beta + step * (1 + bend)
+    rest = point.limit - point.slope
+    return point.beta + log(rest / point.limit) * rest / point.curvature if rest > 0 else inf
 
 
 def _between(points: Sequence[Point]) -> float:

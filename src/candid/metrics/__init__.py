@@ -63,13 +63,15 @@ from candid.metrics.ranking import aupr, auroc, fpr_at_tpr
 from candid.metrics.reliability import Reliability, reliability, reliability_of_top
 from candid.metrics.selective import RiskCoverage, augrc, aurc, eaurc, risk_coverage
 from candid.metrics.smooth import smooth_ece, smooth_ece_of_top
-from candid.metrics.top import Top, TopScores, top_label, top_of_probs, top_scores
+from candid.metrics.streaming import classwise_ece_streaming, judge_streaming
+from candid.metrics.top import Judged, Top, TopScores, judge, top_label, top_of_probs, top_scores
 
 __all__ = [
     "BrierParts",
     "Cells",
     "CumulativeTest",
     "Edges",
+    "Judged",
     "Reliability",
     "RiskCoverage",
     "ScoreParts",
@@ -95,6 +97,7 @@ __all__ = [
     "calibration_p_value",
     "classwise_brier_parts",
     "classwise_ece",
+    "classwise_ece_streaming",
     "classwise_ece_sum",
     "classwise_rms_ece",
     "conformal_rank",
@@ -115,6 +118,8 @@ __all__ = [
     "ece_of_top",
     "expected_coverage",
     "fpr_at_tpr",
+    "judge",
+    "judge_streaming",
     "kde_ece",
     "kde_ece_of_top",
     "ks_error",

@@ -1,5 +1,6 @@
 """The top label of each row and how sure the model is of it: n numbers where the probabilities are n x k."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -7,10 +8,10 @@ from jaxtyping import Int
 
 from candid.arrays import check_labels, check_probs
 from candid.errors import InputError
-from candid.metrics.rows import highest, inverse_mass
+from candid.metrics.rows import Highest, highest, inverse_mass, mass
 from candid.types import Correct, Labels, Logits, Probs, Scores
 
-__all__ = ["Top", "check_top", "top_label", "top_of_probs", "top_scores"]
+__all__ = ["Judged", "Top", "check_top", "judge", "judge_rows", "top_label", "top_of_probs", "top_scores"]
 
 
 class Top(NamedTuple):
@@ -25,6 +26,47 @@ class TopScores(NamedTuple):
 
     label: Labels
     confidence: Scores
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Per row, in 33 bytes: the `predicted` label, the `confidence` in it, whether it is `correct`, two proper losses.
+
+    The means of `nll` (nats; infinite for a label that was not on offer) and `brier` (in [0, 2]) are `metrics.nll` and
+    `metrics.brier`; `confidence` and `correct` are what the `*_of_top` functions and `aurc` take.
+    """
+
+    predicted: Labels
+    confidence: Scores
+    correct: Correct
+    nll: Scores
+    brier: Scores
+
+
+def judge(logits: Logits, labels: Labels, *, temperature: float = 1.0) -> Judged:
+    """What `metrics` would average of softmax(logits / temperature), row by row, in one pass without probabilities.
+
+    >>> judge(np.array([[0.0, np.log(3.0)]]), np.array([1])).brier.round(3).tolist()
+    [0.125]
+    """
+    best = highest(logits)
+    return judge_rows(logits, best, check_labels(labels, classes=logits.shape[1], rows=len(logits)), temperature)
+
+
+def judge_rows(logits: Logits, best: Highest, labels: Labels, temperature: float) -> Judged:
+    """`judge` of checked rows whose highest logits are known."""
+    if not 0 < temperature < np.inf:
+        raise InputError(f"temperature must be positive and finite, got {temperature}")
+    total, squares = mass(logits, best.value, 1.0 / temperature)
+    gap = (logits[np.arange(len(logits)), labels].astype(np.float64) - best.value) / temperature
+    given = np.exp(gap) / total
+    return Judged(
+        predicted=best.label,
+        confidence=1.0 / total,
+        correct=best.label == labels,
+        nll=np.log(total) - gap,
+        brier=np.maximum(squares / total**2 - 2 * given + 1, 0.0),
+    )
 
 
 def top_label(logits: Logits, labels: Labels, *, temperature: float = 1.0) -> Top:
