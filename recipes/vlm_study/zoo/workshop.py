@@ -42,6 +42,7 @@ class Workshop:
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = False  # training runs in bfloat16; what runs in float32 is checked later
         self.device, self.batch, self.seed, self.say = torch.device(device), batch, seed, say
+        self.layouts: dict[str, str] = {}  # the faster memory layout by tower, once known
         self.album = Album(pools, self.device)
         say(f"{sum(map(len, self.album.texts.values()))} images on {self.machine()['device']}")
         self.tiny = CLIPModel.from_pretrained(tiny, dtype=torch.float32, local_files_only=True)
@@ -69,7 +70,8 @@ class Workshop:
         module = build(spec, self.tiny).to(self.device)
         views = Views(self.album, shares_of(spec.data), side=side, size=self.batch, seed=seed)
         taught_by = lesson(spec, module, views, self.bank)
-        layout = training.warm_up(taught_by, views)
+        layout = training.warm_up(taught_by, views, self.layouts.get(spec.tower))
+        self.layouts[spec.tower] = layout
         ready = time.monotonic() - began
         self.say(f"{spec.name}: {size(module)} parameters, {layout}, ready in {ready:.1f} s, {seconds:.1f} s to train")
 
