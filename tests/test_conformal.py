@@ -393,6 +393,18 @@ def test_saturated_rows_hold_the_top_label_alone_if_it_is_right_often_enough(met
     assert "labels of probability above 0" in fitted.verdict
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("per", ["all", "class"])
+def test_minus_zero_is_zero(method, per):
+    probs, labels = sample(n=200, k=3)
+    signed, plain = (
+        np.concatenate([np.full((200, 1), zero), probs], axis=1).astype(np.float32) for zero in (-0.0, 0.0)
+    )
+    fitted = ConformalSet.fit(signed, labels + 1, 0.8, method, randomised=False, per=per, **METHODS[method])
+    assert (fitted(signed) == fitted(plain)).all()
+    assert not fitted(signed)[:, 1:].all()
+
+
 def test_lac_tells_tiny_probabilities_apart():
     probs = np.array([[1.0, 1e-20, 1e-30, 0.0]] * 20)
     fitted = ConformalSet.fit(probs, np.repeat([0, 1], 10), 0.9)
