@@ -11,7 +11,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from candid import metrics
 from candid.arrays import softmax
-from candid.calibrate import METHODS, Isotonic, isotonic
+from candid.calibrate import METHODS, Isotonic, Temperature, isotonic
 from candid.errors import InputError
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -89,9 +89,11 @@ def test_top_label_equals_scikit_learn_on_confidence():
     assert (fitted.argmax(axis=1) == fresh.argmax(axis=1)).all()
 
 
-def test_top_label_leaves_the_other_classes_their_proportions():
+def test_top_label_leaves_the_other_classes_the_proportions_of_the_best_temperature():
     logits, labels = sample(n=4000, temperature=1.5)
-    probs, fitted = softmax(logits), Isotonic.fit(logits, labels, variant="top-label", smoothing=0.0)(logits)
+    calibrator = Isotonic.fit(logits, labels, variant="top-label", smoothing=0.0)
+    assert calibrator.temperature == Temperature.fit(logits, labels).value
+    probs, fitted = softmax(logits, temperature=calibrator.temperature), calibrator(logits)
     order = np.argsort(probs, axis=1)
     second, third = order[:, -2], order[:, -3]
     here = np.arange(len(probs))

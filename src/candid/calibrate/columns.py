@@ -24,13 +24,11 @@ __all__ = [
     "normalise",
     "ratio",
     "softmax_columns",
-    "spread",
 ]
 
 COLUMN_CELLS = 1 << 18  # cells of a block of columns: 2 MB
 CACHE_LINE = 16  # columns at least: float32 neighbours come together anyway
 TIE = 1e-12  # relative: values nearer than this differ by the rounding of the softmax alone
-STRICT = 1e-9  # by how much the predicted class stays above the others
 
 
 @dataclass(frozen=True)
@@ -128,33 +126,6 @@ def mix(probs: Probs, offered: np.ndarray, smoothing: float) -> None:
         probs += smoothing / offered.sum(axis=1, keepdims=True) * offered
 
 
-def spread(logits: Logits, best: Highest, confidence: Float[np.ndarray, " n"], smoothing: float) -> Probs:
-    """Probabilities with `confidence` in the predicted class; the others share the rest as the softmax would.
-
-    The predicted class stays the highest: a confidence below 1 / (classes on offer) is raised to it, and where a
-    runner-up would pass it, the others are moved towards their mean, just far enough.
-    """
-    probs = np.empty(logits.shape)
-    for rows in row_blocks(*logits.shape):
-        offered = ~np.isneginf(logits[rows])
-        label, top = best.label[rows], best.value[rows]
-        here = np.arange(len(label))
-        others = np.exp(np.subtract(logits[rows], top[:, None], dtype=np.float64))
-        others[here, label] = 0.0
-        rivals = offered.sum(axis=1) - 1
-        level = offered / np.maximum(rivals, 1)[:, None]
-        level[here, label] = 0.0
-        total = others.sum(axis=1, keepdims=True)
-        others = np.where(total > 0, ratio(others, total), level)
-        sure = np.where(rivals > 0, np.maximum(confidence[rows], (1 + STRICT) / (rivals + 1)), 1.0)
-        pull = _pull(others.max(axis=1), sure, 1.0 / np.maximum(rivals, 1))[:, None]
-        block = (1 - sure)[:, None] * ((1 - pull) * others + pull * level)
-        block[here, label] = sure
-        mix(block, offered, smoothing)
-        probs[rows] = block
-    return probs
-
-
 def ratio(part: Float[np.ndarray, "*a"], whole: Float[np.ndarray, "*b"]) -> Float[np.ndarray, "*c"]:
     """part / whole, 0 where the whole is 0."""
     out: Float[np.ndarray, "*c"] = np.zeros(np.broadcast(part, whole).shape)
@@ -179,17 +150,6 @@ def check_classes(logits: Logits, classes: int) -> Highest:
             f"fitted on {classes} classes, got logits of {logits.shape[1]}; fit on the classes you apply to"
         )
     return best
-
-
-def _pull(
-    rival: Float[np.ndarray, " n"], sure: Float[np.ndarray, " n"], mean: Float[np.ndarray, " n"]
-) -> Float[np.ndarray, " n"]:
-    """How far the others' shares must move to their mean so that the highest, `rival`, stays below `sure`."""
-    rest = 1 - sure
-    limit = np.where(rest > 0, ratio(sure * (1 - STRICT), rest), np.inf)
-    over = np.maximum(rival - limit, 0.0)
-    pull: Float[np.ndarray, " n"] = np.minimum(ratio(over, np.maximum(rival - mean, over)), 1.0)
-    return pull
 
 
 def _check_weights(weights: Float[np.ndarray, " n"] | None, rows: int) -> Float[np.ndarray, " n"] | None:

