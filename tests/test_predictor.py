@@ -11,10 +11,11 @@ from PIL import Image
 
 from candid import data, detect, workflows
 from candid.arrays import softmax
+from candid.calibrate import ConformalSet, Temperature
 from candid.errors import InputError
 from candid.report import Report
 from candid.types import Features
-from candid.workflows import Predictor, audit
+from candid.workflows import Predictor, audit, calibrators
 from candid.workflows.auditing.provenance import content_digest
 
 TEMPLATES = ("a photo of something {}.", "{}", "the colour {}.")
@@ -61,7 +62,9 @@ def test_the_audit_answers_every_question_from_image_files(report):
     assert found == {
         "accuracy",
         "calibration",
+        "calibrators",
         "labels",
+        "sets",
         "transfer",
         "shift",
         "unknown",
@@ -273,3 +276,95 @@ def test_damaged_predictors_are_refused(predictor, tmp_path):
     (folder / "head.safetensors").write_bytes(b"\x00" * 20)
     with pytest.raises(InputError, match="not a whole predictor"):
         Predictor.read(folder)
+
+
+# a predictor with another calibrator, and with sets
+
+
+@pytest.fixture(scope="module")
+def shifted(folders) -> Features:
+    return workflows.encode(ColourModel(), data.read(folders["shift"]), cache=False)
+
+
+@pytest.fixture(scope="module")
+def known(folders) -> Features:
+    return workflows.encode(ColourModel(), data.read(folders["known"]), cache=False)
+
+
+@pytest.mark.parametrize("name", calibrators.CALIBRATORS)
+def test_every_calibrator_survives_a_save_to_the_last_bit(name, predictor, known, shifted, tmp_path):
+    fitted = calibrators.fit(name, predictor.head(known.vectors), known.labels)
+    holds = replace(predictor, calibrator=fitted, sets=None)
+    loaded = Predictor.read(holds.save(tmp_path / name))
+    assert loaded.calibrated_by == name
+    said, again = holds.decide(shifted), loaded.decide(shifted)
+    assert (said.labels == again.labels).all()
+    assert (said.confidence == again.confidence).all()
+    probs = calibrators.probabilities(fitted, predictor.head(shifted.vectors))
+    assert (said.labels == probs.argmax(axis=1)).all()
+    assert said.confidence == pytest.approx(probs.max(axis=1), abs=1e-12)
+    assert said.sets is None
+
+
+@pytest.mark.parametrize("method", ["lac", "aps", "raps", "saps"])
+@pytest.mark.parametrize("name", [None, "vector"])
+def test_sets_are_those_of_the_calibrated_probabilities_before_and_after_a_save(
+    name, method, predictor, known, shifted, tmp_path
+):
+    logits = predictor.head(known.vectors)
+    fitted = calibrators.fit(name, logits, known.labels) if name else None
+    holds = replace(predictor, calibrator=fitted, sets=None)
+    probs = calibrators.probabilities(fitted or Temperature.fit(logits, known.labels), logits)
+    holds = replace(holds, sets=ConformalSet.fit(probs, known.labels, 0.8, method))
+    said, again = holds.decide(shifted), Predictor.read(holds.save(tmp_path / "p")).decide(shifted)
+    assert (said.sets == again.sets).all()
+    new = predictor.head(shifted.vectors)
+    probs = calibrators.probabilities(fitted, new) if name else softmax(new, temperature=predictor.temperature.value)
+    assert (said.sets == holds.sets(probs)).all()
+    assert said.sets.any(axis=1).mean() > 0.5
+    assert holds.decide(Features(shifted.vectors[:0], (), "colour")).sets.shape == (0, 4)
+
+
+def test_numbers_json_cannot_hold_survive_a_save(predictor, known, tmp_path):
+    logits = predictor.head(known.vectors)[:5]
+    few = ConformalSet.fit(softmax(logits), known.labels[:5], 0.9, "aps")  # threshold infinity: every label is inside
+    holds = replace(predictor, sets=few)
+    loaded = Predictor.read(holds.save(tmp_path / "p"))
+    assert loaded.sets.verdict == few.verdict
+    assert loaded.decide(known).sets.all()
+    values, arrays = calibrators.pack(Temperature.fit(predictor.head(known.vectors), known.labels))
+    assert not arrays
+    odd = {**values, "standard_error": {"float": "inf"}}
+    assert calibrators.unpack(Temperature, odd, {}).standard_error == np.inf
+    with pytest.raises(TypeError, match="expected one of"):
+        calibrators.unpack(Temperature, {**values, "nll": {"float": "1"}}, {})
+
+
+def test_a_predictor_of_the_first_format_is_still_read(predictor, shifted, tmp_path):
+    folder = replace(predictor, sets=None).save(tmp_path / "old")
+    whole = json.loads((folder / "predictor.json").read_text())
+    old = {key: value for key, value in whole.items() if key not in ("calibrator", "sets")}
+    (folder / "predictor.json").write_text(json.dumps({**old, "version": 1}))
+    (folder / "fitted.safetensors").unlink()
+    loaded = Predictor.read(folder)
+    assert loaded.calibrated_by == "temperature"
+    assert loaded.sets is None
+    assert (loaded.decide(shifted).confidence == predictor.decide(shifted).confidence).all()
+
+
+def test_a_predictor_with_a_strange_calibrator_or_sets_is_refused(predictor, known, tmp_path):
+    with pytest.raises(InputError, match="expected a calibrator of"):
+        replace(predictor, calibrator=max)
+    logits = predictor.head(known.vectors)
+    with pytest.raises(InputError, match="expected prediction sets over the 4 classes"):
+        replace(predictor, sets=ConformalSet.fit(softmax(logits[:, :3]), known.labels % 3))
+    groups = ConformalSet.fit(softmax(logits), known.labels, per="group", groups=known.labels)
+    with pytest.raises(InputError, match="ask for no group"):
+        replace(predictor, sets=groups)
+    holds = replace(predictor, calibrator=calibrators.fit("vector", logits, known.labels))
+    folder = holds.save(tmp_path / "p")
+    whole = json.loads((folder / "predictor.json").read_text())
+    for change, said in (({"method": "vecter"}, "did you mean vector"), ({"values": {"slope": 1}}, "not a whole")):
+        (folder / "predictor.json").write_text(json.dumps({**whole, "calibrator": {**whole["calibrator"], **change}}))
+        with pytest.raises(InputError, match=said):
+            Predictor.read(folder)

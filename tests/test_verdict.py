@@ -18,6 +18,10 @@ GOOD = {
     ("temperature", "known"): (1.5, 1.4, 1.6),
     ("ece", "shift: dim, own temperature"): (0.02, 0.01, 0.03),
     ("ece_if_calibrated", "shift: dim, own temperature"): (0.02, 0.01, 0.03),
+    ("labels_still_needed", "known"): (0.0, 0.0, 0.0),
+    ("set_coverage", "calibrated"): (0.90, 0.88, 0.92),
+    ("set_coverage_expected", "calibrated"): (0.901, 0.87, 0.93),
+    ("set_coverage", "shift: dim, calibrated"): (0.89, 0.87, 0.91),
     ("worst_group_accuracy", "group: night"): (0.78, 0.75, 0.81),
     ("fpr95_known_positive", "ood: noise, mcm"): (0.05, 0.03, 0.07),
     ("let_in", "ood: noise"): (0.06, 0.03, 0.09),
@@ -55,6 +59,16 @@ def test_all_good_rows_give_a_good_verdict_with_every_rule_stated():
         (("temperature", "known"), None, "caution"),
         (("ece", "shift: dim, own temperature"), (0.07, 0.06, 0.08), "caution"),
         (("ece", "shift: dim, own temperature"), (0.12, 0.10, 0.14), "bad"),
+        (("labels_still_needed", "known"), (60.0, 0.0, 160.0), "caution"),
+        (("labels_still_needed", "known"), (1000.0, 0.0, 1000.0), "caution"),  # as many as were tried: more than those
+        (("labels_still_needed", "known"), None, "good"),
+        (("set_coverage", "calibrated"), (0.871, 0.85, 0.89), "good"),  # within the range of exact sets
+        (("set_coverage", "calibrated"), (0.86, 0.84, 0.88), "caution"),
+        (
+            ("set_coverage", "shift: dim, calibrated"),
+            (0.80, 0.78, 0.82),
+            "caution",
+        ),  # never worse: a shift is no promise
         (("worst_group_accuracy", "group: night"), (0.70, 0.68, 0.72), "caution"),
         (("worst_group_accuracy", "group: night"), (0.60, 0.40, 0.81), "good"),  # its interval reaches the overall
         (("worst_group_accuracy", "group: night"), (0.60, 0.58, 0.62), "bad"),
@@ -74,6 +88,47 @@ def test_an_ece_is_good_where_a_calibrated_model_would_show_as_much_unless_the_r
     null = {("ece_if_calibrated", "calibrated"): (0.08, 0.05, 0.12)}
     assert level({("ece", "calibrated"): (0.07, 0.02, 0.12), **null}) == "good"
     assert level({("ece", "calibrated"): (0.10, 0.05, 0.15), **null}) == "caution"
+
+
+def test_a_curve_that_still_falls_is_said_to_need_more_than_was_tried():
+    said = verdict(rows({("labels_still_needed", "known"): (1000.0, 0.0, 1000.0)}), detector="mcm")
+    assert any("more than 1,000 are needed" in reason.text for reason in said.reasons)
+
+
+OTHER = {
+    ("temperature", "known"): (1.5, 1.0, 2.0),  # the reference, not in use
+    ("accuracy", "calibrated"): (0.81, 0.79, 0.83),
+    ("nll_below_temperature", "all"): (0.02, 0.01, 0.03),
+    ("ece", "shift: dim, own temperature"): None,
+    ("ece_if_calibrated", "shift: dim, own temperature"): None,
+    ("ece", "shift: dim, own calibrator"): (0.02, 0.01, 0.03),
+    ("ece_if_calibrated", "shift: dim, own calibrator"): (0.02, 0.01, 0.03),
+}
+
+
+def test_the_rules_speak_of_the_calibrator_in_use():
+    said = verdict(rows(OTHER), detector="mcm", calibrator="vector")
+    assert said.level == "good"
+    text = " ".join(reason.rule for reason in said.reasons)
+    assert "Calibrated after vector scaling" in text
+    assert "temperature is known" not in text  # it is not in use
+    assert "vector scaling takes its calibration error from 0.020 to 0.020" in said.headline
+    assert "T =" not in said.headline
+    assert any("gains 0.020 (0.010 to 0.030) nats" in reason.text for reason in said.reasons)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({("nll_below_temperature", "all"): (-0.2, -0.3, -0.1)}, "gains −0.20"),
+        ({("ece", "shift: dim, own calibrator"): (0.07, 0.06, 0.08)}, "On dim ECE 0.070"),
+        ({("accuracy", "calibrated"): None, ("nll_below_temperature", "all"): None}, "could not be fitted"),
+    ],
+)
+def test_another_calibrator_that_is_worse_or_could_not_be_fitted_is_a_reason_for_caution(changes, text):
+    said = verdict(rows({**OTHER, **changes}), detector="mcm", calibrator="vector")
+    assert said.level == "caution"
+    assert any(reason.level == "caution" and text in reason.text for reason in said.reasons)
 
 
 def test_few_rows_are_a_reason_for_caution():

@@ -149,7 +149,10 @@ class Head:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What production acts on: `labels` into `classes`, calibrated `confidence`, outlier `scores`, `accepted`."""
+    """What production acts on: `labels` into `classes`, calibrated `confidence`, outlier `scores`, `accepted`.
+
+    `sets`, where there are prediction sets, says which classes each image may be; a row of only False is an empty set.
+    """
 
     labels: Labels
     confidence: Scores
@@ -158,6 +161,7 @@ class Predictions:
     classes: tuple[str, ...]
     ids: tuple[str, ...]
     skipped: tuple[Skipped, ...] = ()
+    sets: Bool[np.ndarray, "n k"] | None = None
 
 
 @runtime_checkable

@@ -16,6 +16,7 @@ from candid.errors import InputError
 from candid.files import output_folder
 from candid.report import Report
 from candid.types import ImageSet
+from candid.workflows.calibrators import CALIBRATORS
 
 EMBEDDED = "tiny"
 
@@ -46,10 +47,16 @@ class Sets:
 @click.option(
     "--transfer", multiple=True, type=click.Path(path_type=Path), help="Another labelled data set. Repeatable."
 )
-@click.option("--labels", type=click.IntRange(0), help="Labelled images that may fit the temperature; half by default.")
+@click.option("--labels", type=click.IntRange(0), help="Labelled images that may fit the calibrator; half by default.")
 @click.option("--keep", type=click.FloatRange(0, 1, min_open=True), default=0.95, show_default=True,
               help="Share of known images the outlier threshold keeps.")  # fmt: skip
 @click.option("--detector", default="mcm", show_default=True, help="Outlier score of the threshold and the predictor.")
+@click.option("--calibrator", default="temperature", show_default=True,
+              help=f"What mends the confidence: {', '.join(CALIBRATORS)}.")  # fmt: skip
+@click.option("--coverage", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9, show_default=True,
+              help="How often a prediction set holds the right label.")  # fmt: skip
+@click.option("--sets", default="lac", show_default=True,
+              help="Prediction sets in the report and the predictor: lac, aps, raps, saps or none.")  # fmt: skip
 @click.option("--split", help="Which split of DATA to read, where it has several.")
 @click.option("--gate", "gates", multiple=True, metavar="METRIC[@SLICE]<=VALUE",
               help="Exit with 1 unless this row of the report meets it, e.g. 'accuracy@all>=0.8'.")  # fmt: skip
@@ -110,6 +117,7 @@ def _run(
     name = chosen.pop("model_name") or (EMBEDDED if sets.known is None else None)
     if name is None:
         raise InputError("expected a model for these images: pass -m HUB_ID or -m FOLDER (-m tiny is the embedded one)")
+    chosen["sets"] = None if chosen["sets"] == "none" else chosen["sets"]
     split, loading = chosen.pop("split"), {key: chosen.pop(key) for key in ("revision", "device", "dtype")}
     known, others = _read(sets, split, classes)
     model = models.with_texts(models.load(name, **loading))

@@ -1,7 +1,8 @@
-"""What production uses: a head, its temperature and its outlier threshold, on disk as JSON and safetensors.
+"""What production uses: a head, its calibrator and its outlier threshold, on disk as JSON and safetensors.
 
-The label is the largest logit, the confidence its softmax probability at the fitted temperature, the score that of one
-named detector on the raw logits. An image is accepted when its score lies within the threshold.
+The label is the most probable class, the confidence its calibrated probability, the score that of one named detector on
+the raw logits. An image is accepted when its score lies within the threshold. With prediction sets it also gets the
+classes it may be, at the coverage they were fitted for.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,23 +15,29 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from candid import __version__, data, metrics, models
+from candid.arrays import softmax
+from candid.calibrate import ConformalSet
 from candid.errors import InputError
 from candid.files import atomic, fresh_folder, read_json, write_json
-from candid.types import Encoder, Estimate, Features, Head, Image, ImageSet, Predictions
+from candid.types import Encoder, Estimate, Features, Head, Image, ImageSet, Logits, Predictions, Probs
+from candid.workflows.calibrators import CALIBRATORS, calibrator_named, pack, probabilities, unpack
 from candid.workflows.detectors import outlier_scores
 from candid.workflows.encoding import encode
 
 __all__ = ["Predictor"]
 
-KIND, VERSION = "candid-predictor", 1
+KIND, VERSION = "candid-predictor", 2  # 1 had neither calibrator nor sets; it is still read
+HEAD, FITTED = "head.safetensors", "fitted.safetensors"
 
 
 @dataclass(frozen=True)
 class Predictor:
     """A classifier that states a calibrated confidence or abstains; calling it on images returns `Predictions`.
 
-    `temperature` is None where none could be fitted: the confidence is then the model's own. `threshold` keeps the
-    share `keep` of the known rows it was taken from. `minimum_confidence` is a second, optional reason to abstain.
+    `calibrator` is a fitted one of `calibrate.METHODS`; where it is None the logits are divided by the `temperature`,
+    and where that is None too the confidence is the model's own. With another calibrator the temperature is kept as the
+    reference. `sets` are prediction sets over the calibrated probabilities. `threshold` keeps the share `keep` of the
+    known rows it was taken from. `minimum_confidence` is a second, optional reason to abstain.
     """
 
     head: Head
@@ -43,17 +50,54 @@ class Predictor:
     preprocessing: str
     minimum_confidence: float = 0.0
     encoder: Encoder | None = field(default=None, repr=False, compare=False)
+    calibrator: Any | None = field(default=None, compare=False)
+    sets: ConformalSet | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.calibrator is not None and not _names(self.calibrator):
+            raise InputError(f"expected a calibrator of {', '.join(CALIBRATORS)}, got {type(self.calibrator).__name__}")
+        if self.sets is not None and (self.sets.per == "group" or self.sets.classes != len(self.head.classes)):
+            raise InputError(
+                f"expected prediction sets over the {len(self.head.classes)} classes that ask for no group, "
+                f'got {self.sets.classes} classes and per="{self.sets.per}"'
+            )
+
+    @property
+    def calibrated_by(self) -> str | None:
+        """Name of the calibrator in use, "temperature" for the temperature, None for the model's own confidence."""
+        if self.calibrator is None:
+            return None if self.temperature is None else "temperature"
+        return _names(self.calibrator)[0]
 
     def decide(self, features: Features) -> Predictions:
         """Predictions for images that are already encoded by the same model."""
+        classes = len(self.head.classes)
         confidence, labels = np.empty(0), np.empty(0, dtype=np.int64)
-        scores = np.empty(0)
+        scores, inside = np.empty(0), None if self.sets is None else np.empty((0, classes), dtype=bool)
         if len(features):
-            temperature = 1.0 if self.temperature is None else self.temperature.value
-            labels, confidence = metrics.top_scores(self.head(features.vectors), temperature=temperature)
+            logits = self.head(features.vectors)
             scores = outlier_scores(self.head, features.vectors, self.detector)
+            if self.calibrator is None:
+                labels, confidence = metrics.top_scores(logits, temperature=self._divisor)
+            if self.calibrator is not None or self.sets is not None:
+                probs = self._probs(logits)
+                inside = None if self.sets is None else self.sets(probs)
+                if self.calibrator is not None:
+                    labels = probs.argmax(axis=1)
+                    confidence = np.minimum(probs.max(axis=1).astype(np.float64), 1.0)
         accepted = (scores <= self.threshold) & (confidence >= self.minimum_confidence)
-        return Predictions(labels, confidence, scores, accepted, self.head.classes, features.ids, features.skipped)
+        return Predictions(
+            labels, confidence, scores, accepted, self.head.classes, features.ids, features.skipped, inside
+        )
+
+    @property
+    def _divisor(self) -> float:
+        return 1.0 if self.temperature is None else self.temperature.value
+
+    def _probs(self, logits: Logits) -> Probs:
+        if self.calibrator is None:
+            return softmax(logits, temperature=self._divisor)
+        return probabilities(self.calibrator, logits)
 
     def __call__(
         self,
@@ -77,11 +121,15 @@ class Predictor:
         return self.decide(encode(self.encoder, found, cache=cache, batch_size=batch_size, progress=progress))
 
     def save(self, folder: str | Path, *, exist_ok: bool = False) -> Path:
-        """The folder, now holding predictor.json and head.safetensors."""
+        """The folder, now holding predictor.json, head.safetensors and the fitted arrays in fitted.safetensors."""
         folder = fresh_folder(Path(folder), exist_ok=exist_ok)
         head = {"weights": np.ascontiguousarray(self.head.weights), "bias": np.atleast_1d(self.head.bias)}
-        with atomic(folder / "head.safetensors") as part:
-            save_file(head, part)
+        parts = {"calibrator": self.calibrator, "sets": self.sets}
+        packed = {name: pack(part) for name, part in parts.items() if part is not None}
+        arrays = {f"{name}.{key}": value for name, (_, found) in packed.items() for key, value in found.items()}
+        for name, tensors in {HEAD: head, FITTED: arrays}.items():
+            with atomic(folder / name) as part:
+                save_file(tensors, part)
         content = {
             "candid": __version__,
             "model": {"id": self.model, "revision": self.revision, "preprocessing": self.preprocessing},
@@ -89,6 +137,8 @@ class Predictor:
             "scale": float(self.head.scale),
             "activation": self.head.activation,
             "temperature": None if self.temperature is None else asdict(self.temperature),
+            "calibrator": {"method": self.calibrated_by, **_values(packed, "calibrator")},
+            "sets": _values(packed, "sets") or None,
             "detector": self.detector,
             "threshold": self.threshold,
             "keep": self.keep,
@@ -120,13 +170,16 @@ class Predictor:
         folder = Path(folder)
         content = read_json(folder / "predictor.json", kind=KIND, version=VERSION)
         try:
-            arrays = load_file(folder / "head.safetensors")
-            return cls._from(content, arrays)
+            arrays = load_file(folder / HEAD)
+            fitted = load_file(folder / FITTED) if content["version"] > 1 else {}
+            return cls._from(content, arrays, fitted)
         except (OSError, SafetensorError, KeyError, TypeError) as error:
             raise InputError(f"{folder} is not a whole predictor ({error}); write it again by candid audit") from error
 
     @classmethod
-    def _from(cls, content: dict[str, Any], arrays: dict[str, np.ndarray]) -> "Predictor":
+    def _from(
+        cls, content: dict[str, Any], arrays: dict[str, np.ndarray], fitted: dict[str, np.ndarray]
+    ) -> "Predictor":
         bias = arrays["bias"]
         head = Head(
             arrays["weights"],
@@ -146,6 +199,9 @@ class Predictor:
             content["model"]["revision"],
             content["model"]["preprocessing"],
             content["minimum_confidence"],
+            None,
+            _calibrator(content.get("calibrator"), fitted),
+            _fitted(ConformalSet, content.get("sets"), fitted, "sets."),
         )
 
     def _refuse_other(self, encoder: Encoder) -> None:
@@ -155,6 +211,27 @@ class Predictor:
                 f"this predictor was fitted for {self.model} at revision {fitted[0]}, preprocessing {fitted[1]}; "
                 f"got {encoder.id} at {found[0]}, {found[1]}; load that revision or run candid audit again"
             )
+
+
+def _names(calibrator: Any) -> list[str]:
+    return [name for name in CALIBRATORS if type(calibrator) is calibrator_named(name)]
+
+
+def _values(packed: dict[str, tuple[dict[str, Any], dict[str, np.ndarray]]], name: str) -> dict[str, Any]:
+    return {"values": packed[name][0]} if name in packed else {}
+
+
+def _calibrator(stored: dict[str, Any] | None, arrays: dict[str, np.ndarray]) -> Any | None:
+    if stored is None or "values" not in stored:
+        return None
+    return _fitted(calibrator_named(stored["method"]), stored, arrays, "calibrator.")
+
+
+def _fitted(kind: Any, stored: dict[str, Any] | None, arrays: dict[str, np.ndarray], prefix: str) -> Any | None:
+    if stored is None:
+        return None
+    own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    return unpack(kind, stored["values"], own)
 
 
 def _in_memory(images: list[Image]) -> ImageSet:

@@ -8,8 +8,8 @@ from candid import metrics
 from candid.report.content import Counts, Histogram, Line, Lines, Row, Section
 from candid.types import Scores
 from candid.workflows.auditing import resampled
-from candid.workflows.auditing.calibration import Fitted
 from candid.workflows.auditing.evidence import Evidence
+from candid.workflows.auditing.fitted import Fitted
 from candid.workflows.auditing.part import Part, row, share, span
 
 __all__ = ["abstaining", "own_probability"]
@@ -28,7 +28,7 @@ def abstaining(evidence: Evidence, fitted: Fitted) -> Part:
         section = Section(id="confidence", title="How sure does it say it is?", answer=answer, figures=(histogram,))
         return Part((), (section,), (question,))
     rows_used = evidence.evaluation
-    top = metrics.top_label(evidence.logits[rows_used], evidence.truth[rows_used], temperature=fitted.value)
+    top = fitted.top_label(evidence.logits[rows_used], evidence.truth[rows_used])
     n = len(rows_used)
     aurc = resampled.bootstrap_rows(resampled.aurc_of(*top), n, seed=evidence.seed, value=metrics.aurc(*top))
     rows: list[Row] = [row("aurc", "all", aurc)]
@@ -94,11 +94,11 @@ def _curve(confidence: Scores, correct: np.ndarray) -> Lines:
 
 
 def _histogram(evidence: Evidence, fitted: Fitted) -> Histogram:
-    states = {"as shipped": 1.0} | ({} if fitted.temperature is None else {"after one temperature": fitted.value})
+    states = {"as shipped": Fitted(None)} | ({f"after {fitted.words}": fitted} if fitted.mends else {})
     edges = np.linspace(0, 1, BINS + 1)
     series = []
-    for name, temperature in states.items():
-        confidence = metrics.top_scores(evidence.logits, temperature=temperature).confidence
+    for name, stated in states.items():
+        confidence = stated.top_scores(evidence.logits).confidence
         counts, _ = np.histogram(confidence, edges)
         series.append(Counts(name=name, shares=tuple((counts / len(confidence)).tolist()), n=len(confidence)))
     return Histogram(

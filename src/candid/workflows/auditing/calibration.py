@@ -1,83 +1,115 @@
-"""How calibrated: before and after one temperature, on rows the temperature has not seen."""
+"""How calibrated: before and after one temperature, or another calibrator, on rows it has not seen."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from math import inf
 
 import numpy as np
 
-from candid import calibrate, metrics
+from candid import metrics
 from candid.arrays import softmax
-from candid.errors import NoOptimum
 from candid.report.content import Bin, Reliability, ReliabilitySeries, Row, Section, Table
-from candid.types import Estimate, Labels, Logits, Probs
+from candid.types import Estimate, Labels, Probs
 from candid.workflows.auditing import resampled
 from candid.workflows.auditing.evidence import FEWEST_TO_SPLIT, Evidence
+from candid.workflows.auditing.fitted import Fitted, fit_other, fit_temperature
 from candid.workflows.auditing.part import NUMBERS, Part, row, span
+from candid.workflows.calibrators import spoken
 from candid.workflows.judged import Judged, judge
 
 __all__ = ["Fitted", "calibration", "fit_temperature", "null_ece", "reliability_series"]
 
-FEWEST_TO_FIT = 10
-WIDEST = 100  # high over low of a temperature's interval; beyond it the fit is noise
 SMOOTH_DRAWS = 100
-WORDS = {"raw": "as shipped", "calibrated": "after one temperature"}
 CLASSWISE_CELLS = 1 << 22  # n x k above which class-wise ECE gets fewer resamples
 
-
-@dataclass(frozen=True)
-class Fitted:
-    """One temperature, or why there is none: `reason` in a few words, `detail` in full."""
-
-    temperature: Estimate | None
-    reason: str = ""
-    detail: str = ""
-
-    @property
-    def value(self) -> float:
-        """The temperature to divide by; 1 where none could be fitted."""
-        return 1.0 if self.temperature is None else self.temperature.value
-
-
-def fit_temperature(logits: Logits, labels: Labels) -> Fitted:
-    """The temperature of these rows with its 95% interval, or the reason why they have none."""
-    if len(labels) < FEWEST_TO_FIT:
-        return Fitted(None, f"{len(labels)} rows are too few, {FEWEST_TO_FIT} are needed")
-    try:
-        fit = calibrate.Temperature.fit(logits, labels)
-    except NoOptimum as error:
-        return Fitted(None, f"{len(labels)} rows have no best one ({error.verdict})", str(error))
-    low, high = fit.interval()
-    if high > WIDEST * low:
-        return Fitted(None, f"{len(labels)} rows cannot tell it: its 95% interval spans a factor of more than {WIDEST}")
-    return Fitted(Estimate(fit.value, low, high, fit.n))
+Numbers = dict[tuple[str, str], Row]
 
 
 def calibration(evidence: Evidence) -> tuple[Part, Fitted]:
-    """Calibration rows with slices `raw` and `calibrated`, and the temperature everything else uses."""
+    """Calibration rows with slices `raw` and `calibrated`, and the calibrator everything else uses.
+
+    Where that is not the temperature, the slice `temperature` holds what the temperature would have done.
+    """
     if evidence.known.labels is None:
-        reason = "Whether its confidence can be believed, and which temperature would mend it: there are no labels."
+        reason = "Whether its confidence can be believed, and what would mend it: there are no labels."
         return Part(cannot_say=(reason,)), Fitted(None, "the known images have no labels")
-    fitted = fit_temperature(evidence.logits[evidence.calibration], evidence.truth[evidence.calibration])
+    fitted = _fit(evidence)
     logits, labels = evidence.logits[evidence.evaluation], evidence.truth[evidence.evaluation]
-    states = {"raw": 1.0} | ({} if fitted.temperature is None else {"calibrated": fitted.value})
-    judged = {name: judge(logits, labels, temperature=value) for name, value in states.items()}
+    states = _states(fitted)
+    judged = {name: judge(logits, labels) if how is None else how.judge(logits, labels) for name, how in states.items()}
     rows = [
         found
-        for name, value in states.items()
-        for found in _rows(name, judged[name], softmax(logits, temperature=value), labels, evidence.seed)
+        for name, how in states.items()
+        for found in _rows(
+            name, judged[name], softmax(logits) if how is None else how.probs(logits), labels, evidence.seed, fitted
+        )
     ]
     if fitted.temperature is not None:
         rows.append(row("temperature", "known", fitted.temperature, key=True))
-        rows.append(row("ece_removed", "all", _removed(judged, evidence.seed)))
+    if fitted.mends:
+        removed = row("ece_removed", "all", _removed(judged, evidence.seed))
+        rows.append(_said(removed, f"ECE removed by {fitted.words}") if fitted.other else removed)
+    if fitted.other is not None:
+        rows += _against_temperature(judged, evidence.seed, fitted)
     section = Section(
         id="calibration",
         title="Can its confidence be believed?",
         answer=_answer(rows, fitted, judged["raw"], evidence),
-        figures=(_diagram(judged), _table(rows)),
+        figures=(_diagram(judged, fitted), _table(rows, fitted)),
     )
-    missing = () if fitted.temperature else (f"Whether one temperature would mend its confidence: {fitted.reason}.",)
-    return Part(tuple(rows), (section,), missing), fitted
+    return Part(tuple(rows), (section,), _missing(fitted)), fitted
+
+
+def _fit(evidence: Evidence) -> Fitted:
+    """The temperature of the calibration rows, and the calibrator that was asked for, if it is another."""
+    everything = evidence.calibration
+    fitted = fit_temperature(evidence.logits[everything], evidence.truth[everything])
+    if evidence.calibrator == "temperature":
+        return fitted
+    found = fit_other(evidence.calibrator, evidence.logits[evidence.fit_rows], evidence.truth[evidence.fit_rows])
+    if isinstance(found, str):
+        return replace(fitted, missing=f"{spoken(evidence.calibrator)} could not be fitted: {found}")
+    return replace(fitted, other=found)
+
+
+def _states(fitted: Fitted) -> dict[str, Fitted | None]:
+    """Ways of stating confidence by slice; None is as shipped."""
+    states: dict[str, Fitted | None] = {"raw": None}
+    if fitted.other is not None and fitted.temperature is not None:
+        states["temperature"] = Fitted(fitted.temperature)
+    if fitted.mends:
+        states["calibrated"] = fitted
+    return states
+
+
+def _words(fitted: Fitted) -> dict[str, str]:
+    return {"raw": "as shipped", "temperature": "after one temperature", "calibrated": f"after {fitted.words}"}
+
+
+def _missing(fitted: Fitted) -> tuple[str, ...]:
+    found = []
+    if fitted.missing:
+        instead = "one temperature is used in its place" if fitted.mends else "confidence stays as shipped"
+        found.append(f"How calibrated it is after the calibrator that was asked for: {fitted.missing}; {instead}.")
+    if fitted.temperature is None:
+        found.append(f"Whether one temperature would mend its confidence: {fitted.reason}.")
+    return tuple(found)
+
+
+def _against_temperature(judged: dict[str, Judged], seed: int, fitted: Fitted) -> list[Row]:
+    """What a calibrator that is not the temperature does to the answers, and to their likelihood beside it."""
+    after = judged["calibrated"]
+    right = metrics.proportion(int(after.correct.sum()), len(after.correct))
+    rows = [_said(row("accuracy", "calibrated", right), f"right, after {fitted.words}")]
+    if "temperature" in judged and np.isfinite(after.nll).all():
+        gained = judged["temperature"].nll - after.nll
+        found = resampled.bootstrap_rows(resampled.mean_of(gained), len(gained), seed=seed, within=(-inf, inf))
+        rows.append(row("nll_below_temperature", "all", found))
+    return rows
+
+
+def _said(found: Row, label: str) -> Row:
+    return found.model_copy(update={"label": label})
 
 
 def null_ece(judged: Judged, *, seed: int) -> Estimate:
@@ -87,7 +119,7 @@ def null_ece(judged: Judged, *, seed: int) -> Estimate:
     return Estimate(float(found.mean()), float(low), float(high), len(judged.confidence))
 
 
-def _rows(name: str, judged: Judged, probs: Probs, labels: Labels, seed: int) -> list[Row]:
+def _rows(name: str, judged: Judged, probs: Probs, labels: Labels, seed: int, fitted: Fitted) -> list[Row]:
     n = len(labels)
     top = (judged.confidence, judged.correct)
 
@@ -105,11 +137,18 @@ def _rows(name: str, judged: Judged, probs: Probs, labels: Labels, seed: int) ->
         "classwise_ece": bootstrap(
             resampled.classwise_ece_of(probs, labels), metrics.classwise_ece(probs, labels), few
         ),
-        "nll": bootstrap(resampled.mean_of(judged.nll), float(judged.nll.mean()), most=inf),
-        "brier": bootstrap(resampled.mean_of(judged.brier), float(judged.brier.mean()), most=2.0),
     }
+    if np.isfinite(judged.nll).all():  # else a label has probability 0 and the mean is no number to report
+        found["nll"] = bootstrap(resampled.mean_of(judged.nll), float(judged.nll.mean()), most=inf)
+    found["brier"] = bootstrap(resampled.mean_of(judged.brier), float(judged.brier.mean()), most=2.0)
     rows = [
-        row(metric, name, estimate, key=metric == "ece", label=f"{NUMBERS[metric].label}, {WORDS[name]}")
+        row(
+            metric,
+            name,
+            estimate,
+            key=metric == "ece" and name != "temperature",
+            label=f"{NUMBERS[metric].label}, {_words(fitted)[name]}",
+        )
         for metric, estimate in found.items()
     ]
     rows.append(row("ece_if_calibrated", name, null_ece(judged, seed=seed)))
@@ -137,28 +176,36 @@ def reliability_series(name: str, judged: Judged) -> ReliabilitySeries:
     return ReliabilitySeries(name=name, bins=bins)
 
 
-def _diagram(judged: dict[str, Judged]) -> Reliability:
+def _diagram(judged: dict[str, Judged], fitted: Fitted) -> Reliability:
     return Reliability(
         id="reliability",
         title="Does it mean what it says?",
         caption="Share right against stated confidence, 15 bins, 95% Clopper-Pearson intervals. On the diagonal, "
-        "a stated 80% is right 80 times in 100. Rows the temperature has not seen.",
-        series=tuple(reliability_series(WORDS[name], found) for name, found in judged.items()),
+        f"a stated 80% is right 80 times in 100. Rows the {_seen_by(fitted)} has not seen.",
+        series=tuple(reliability_series(_words(fitted)[name], found) for name, found in judged.items()),
     )
 
 
-def _table(rows: list[Row]) -> Table:
+def _seen_by(fitted: Fitted) -> str:
+    return "temperature" if fitted.other is None else "calibrator"
+
+
+def _table(rows: list[Row], fitted: Fitted) -> Table:
     named = {(found.metric, found.slice): found for found in rows}
-    columns = [name for name in ("raw", "calibrated") if ("ece", name) in named]
+    columns = [name for name in ("raw", "temperature", "calibrated") if ("ece", name) in named]
     order = ("ece", "ece_if_calibrated", "smooth_ece", "adaptive_ece", "classwise_ece", "nll", "brier")
-    body = [(NUMBERS[metric].label, *(span(named[metric, name]) for name in columns)) for metric in order]
+    body = [(NUMBERS[metric].label, *(_cell(named.get((metric, name))) for name in columns)) for metric in order]
     return Table(
         id="calibration-numbers",
         title="The same in numbers",
         caption="Lower is better. The second row is what an exactly calibrated model would show on this many rows.",
-        columns=("number", *(WORDS[name] for name in columns)),
+        columns=("number", *(_words(fitted)[name] for name in columns)),
         rows=tuple(body),
     )
+
+
+def _cell(found: Row | None) -> str:
+    return "infinite: a label has probability 0" if found is None else span(found)
 
 
 def _answer(rows: list[Row], fitted: Fitted, raw: Judged, evidence: Evidence) -> str:
@@ -169,11 +216,31 @@ def _answer(rows: list[Row], fitted: Fitted, raw: Judged, evidence: Evidence) ->
         f"Its calibration error (ECE) is {span(named['ece', 'raw'])}; an exactly calibrated model would "
         f"show {span(named['ece_if_calibrated', 'raw'])} on as many rows."
     )
-    if fitted.temperature is None:
+    if fitted.missing:
+        text += f" {fitted.missing[:1].upper()}{fitted.missing[1:]}."
+    if not fitted.mends:
         few = f" ({FEWEST_TO_SPLIT} images are the fewest that are halved)" if not len(evidence.calibration) else ""
         detail = f" {fitted.detail[:1].upper()}{fitted.detail[1:]}." if fitted.detail else ""
         return f"{text} No temperature was fitted: {fitted.reason}{few}.{detail}"
+    if fitted.other is not None:
+        return f"{text} {_other_answer(named, fitted)}"
     return (
-        f"{text} One temperature, T = {span(fitted.temperature)} from {fitted.temperature.n:,} labels, "
+        f"{text} One temperature, T = {span(named['temperature', 'known'])} from {fitted.rows:,} labels, "
         f"leaves {span(named['ece', 'calibrated'])}."
     )
+
+
+def _other_answer(named: Numbers, fitted: Fitted) -> str:
+    text = (
+        f"{fitted.words[:1].upper()}{fitted.words[1:]} from {fitted.rows:,} labels leaves "
+        f"{span(named['ece', 'calibrated'])} and is right on {span(named['accuracy', 'calibrated'])}"
+    )
+    if fitted.temperature is None:
+        return f"{text}. No temperature could be fitted beside it: {fitted.reason}."
+    text += f"; for reference, one temperature T = {span(fitted.temperature)} from {fitted.temperature.n:,} labels"
+    text += f" leaves {span(named['ece', 'temperature'])}."
+    gained = named.get(("nll_below_temperature", "all"))
+    if gained is not None and gained.low is not None and gained.high is not None:
+        how = "better" if gained.low > 0 else "worse" if gained.high < 0 else "no different beyond chance"
+        text += f" By likelihood it is {how} ({span(gained)} nats a row gained)."
+    return text

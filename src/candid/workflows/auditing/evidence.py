@@ -3,18 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import numpy as np
 from jaxtyping import Int
 
 from candid.arrays import check_labels, check_logits
+from candid.calibrate.conformal_scores import ConformalMethod
 from candid.errors import InputError, nearest
 from candid.types import Features, Head, ImageSet, Labels, Logits
 from candid.workflows.auditing.split import stratified_order
+from candid.workflows.calibrators import calibrator_named
 from candid.workflows.detectors import DETECTORS
 
-__all__ = ["Evidence", "LabelledSet", "align", "check_choices"]
+__all__ = ["Evidence", "LabelledSet", "align", "check_calibration", "check_choices"]
 
 FEWEST_TO_SPLIT = 20  # below this a half is too few rows to fit or to judge anything
 FEWEST_TO_JUDGE = 10
@@ -33,7 +35,8 @@ class Evidence:
     """Everything the questions of the audit are answered from.
 
     `labels` is how many labelled rows may be used to fit (None: half). `templates` maps the wording of a prompt to the
-    head made from it alone. Rows are used as `split.stratified_order` orders them.
+    head made from it alone. `calibrator` is a row of `calibrate.METHODS`; `sets` the kind of prediction sets wanted, at
+    `coverage`, or None. Rows are used as `split.stratified_order` orders them.
     """
 
     head: Head
@@ -46,10 +49,14 @@ class Evidence:
     seed: int = 0
     keep: float = 0.95
     detector: str = "mcm"
+    calibrator: str = "temperature"
+    coverage: float = 0.9
+    sets: ConformalMethod | None = "lac"
 
     def __post_init__(self) -> None:
         n, classes = len(self.known), self.head.classes
         check_choices(classes, n, labels=self.labels, keep=self.keep, detector=self.detector)
+        check_calibration(self.calibrator, coverage=self.coverage, sets=self.sets)
         if self.known.labels is not None:
             check_labels(self.known.labels, classes=len(classes), rows=n)
 
@@ -72,8 +79,19 @@ class Evidence:
 
     @property
     def calibration(self) -> Int[np.ndarray, " m"]:
-        """Rows a temperature may be fitted on; empty where nothing can be held out."""
+        """Rows that may fit anything, a temperature for one; empty where nothing can be held out."""
         return self.order[: self._fitted]
+
+    @property
+    def fit_rows(self) -> Int[np.ndarray, " m"]:
+        """Rows a calibrator other than the temperature may be fitted on: half of them where sets need the others."""
+        rows = self.calibration
+        return rows if self.sets is None else rows[: len(rows) // 2]
+
+    @property
+    def set_rows(self) -> Int[np.ndarray, " m"]:
+        """Rows no calibrator but the temperature has seen; they set the threshold of its prediction sets."""
+        return self.calibration[len(self.calibration) // 2 :]
 
     @property
     def evaluation(self) -> Int[np.ndarray, " m"]:
@@ -117,6 +135,15 @@ def check_choices(classes: tuple[str, ...], known: int, *, labels: int | None, k
             f"labels must leave {FEWEST_TO_JUDGE} of the {known} known images to judge by: "
             f"expected 0 to {most}, got {labels}"
         )
+
+
+def check_calibration(calibrator: str, *, coverage: float, sets: str | None) -> None:
+    """Refuse a calibrator, a coverage or a kind of prediction sets that does not exist."""
+    calibrator_named(calibrator)
+    if not 0 < coverage < 1:
+        raise InputError(f"coverage must lie between 0 and 1, got {coverage}; 90 % is 0.9")
+    if sets is not None and sets not in get_args(ConformalMethod):
+        raise InputError(f"no prediction sets named {sets}; {nearest(sets, (*get_args(ConformalMethod), 'none'))}")
 
 
 Labelled = TypeVar("Labelled", Features, ImageSet)

@@ -1,16 +1,20 @@
 """The audit without the model: from features to rows, sections, a temperature and a threshold. Pure arithmetic."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from candid.calibrate import ConformalSet
 from candid.report.content import Row, Section
 from candid.types import Estimate, Image
 from candid.workflows.auditing.abstaining import abstaining, own_probability
 from candid.workflows.auditing.accuracy import accuracy
 from candid.workflows.auditing.calibration import calibration
+from candid.workflows.auditing.compared import compared
 from candid.workflows.auditing.detection import detection
 from candid.workflows.auditing.evidence import Evidence
+from candid.workflows.auditing.fitted import Fitted
 from candid.workflows.auditing.labels import labels_needed
+from candid.workflows.auditing.sets import prediction_sets
 from candid.workflows.auditing.shift import shift, transfer
 from candid.workflows.auditing.thumbnails import mistakes
 from candid.workflows.auditing.wording import wording
@@ -20,25 +24,34 @@ __all__ = ["Findings", "audit_features"]
 
 @dataclass(frozen=True)
 class Findings:
-    """Answers to the audit's questions, the open ones, and the two numbers a predictor needs."""
+    """Answers to the audit's questions, the open ones, and what a predictor needs: calibrator, sets and threshold."""
 
     rows: tuple[Row, ...]
     sections: tuple[Section, ...]
     cannot_say: tuple[str, ...]
-    temperature: Estimate | None
     threshold: float
+    fitted: Fitted
+    sets: ConformalSet | None = field(compare=False)
+
+    @property
+    def temperature(self) -> Estimate | None:
+        """The temperature in use, or the reference beside another calibrator."""
+        return self.fitted.temperature
 
 
 def audit_features(evidence: Evidence, picture: Callable[[str], Image] | None = None) -> Findings:
     """Everything the audit can say about these features. `picture` reads an image by id for the thumbnails."""
     calibrated, fitted = calibration(evidence)
     detected, threshold = detection(evidence)
+    in_sets, sets = prediction_sets(evidence, fitted)
     parts = (
         accuracy(evidence),
         calibrated,
         labels_needed(evidence, fitted),
+        compared(evidence, fitted),
         transfer(evidence, fitted),
         shift(evidence, fitted),
+        in_sets,
         detected,
         wording(evidence, fitted),
         abstaining(evidence, fitted),
@@ -49,6 +62,7 @@ def audit_features(evidence: Evidence, picture: Callable[[str], Image] | None = 
         tuple(row for part in parts for row in part.rows),
         tuple(section for part in parts for section in part.sections),
         tuple(question for part in parts for question in part.cannot_say),
-        fitted.temperature,
         threshold,
+        fitted,
+        sets,
     )

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from candid import models
+from candid.calibrate.conformal_scores import ConformalMethod
 from candid.errors import InputError
 from candid.report import Report
 from candid.report.content import Content
 from candid.types import Encoder, Features, Image, ImageSet
-from candid.workflows.auditing.evidence import Evidence, LabelledSet, align, check_choices
+from candid.workflows.auditing.evidence import Evidence, LabelledSet, align, check_calibration, check_choices
 from candid.workflows.auditing.findings import audit_features
 from candid.workflows.auditing.provenance import Role, describe_input, describe_model, package_versions, unreadable
 from candid.workflows.auditing.verdict import verdict
@@ -36,6 +37,9 @@ def audit(
     seed: int = 0,
     keep: float = 0.95,
     detector: str = "mcm",
+    calibrator: str = "temperature",
+    coverage: float = 0.9,
+    sets: ConformalMethod | None = "lac",
     cache: bool | Path = True,
     batch_size: int = 64,
     workers: int | None = None,
@@ -46,13 +50,16 @@ def audit(
     """How far this model can be trusted on the known images: a report that also made a predictor.
 
     `classes` default to those of the known set, `templates` to `models.TEMPLATES`. `labels` is how many labelled rows
-    may fit the temperature (None: half). `ood` sets hold none of the classes, `shift` sets hold the same ones under
-    other conditions, `transfer` sets are other labelled data. `progress(set, done, total)` is told how encoding goes.
+    may fit the `calibrator`, a row of `calibrate.METHODS` that needs labels (None: half). `sets` is the kind of
+    prediction sets the report and the predictor hold at this `coverage`, None for none. `ood` sets hold none of the
+    classes, `shift` sets hold the same ones under other conditions, `transfer` sets are other labelled data.
+    `progress(set, done, total)` is told how encoding goes.
     Definitions and verdict rules: docs/studies/audit.md.
     """
     names, wordings = _classes(classes, known), tuple(models.TEMPLATES if templates is None else templates)
     check_choices(names, len(known), labels=labels, keep=keep, detector=detector)
-    sets = _sets(names, known, shift or {}, ood or {}, transfer or {})
+    check_calibration(calibrator, coverage=coverage, sets=sets)
+    image_sets = _sets(names, known, shift or {}, ood or {}, transfer or {})
     each = models.zero_shot_each(model, names, templates=wordings)
     head = models.ensemble(list(each.values()))
     features = {
@@ -69,7 +76,7 @@ def audit(
             )
             for name, images in found.items()
         }
-        for role, found in sets.items()
+        for role, found in image_sets.items()
     }
     evidence = Evidence(
         head=head,
@@ -82,10 +89,14 @@ def audit(
         seed=seed,
         keep=keep,
         detector=detector,
+        calibrator=calibrator,
+        coverage=coverage,
+        sets=sets,
     )
     findings = audit_features(evidence, _reader(known))
     choices = {"labels": labels, "seed": seed, "keep": keep, "detector": detector}
-    config = _config(model, sets, names, wordings) | choices | {"batch_size": batch_size, "strict": strict}
+    choices |= {"calibrator": calibrator, "coverage": coverage, "sets": sets}
+    config = _config(model, image_sets, names, wordings) | choices | {"batch_size": batch_size, "strict": strict}
     rows = (*findings.rows, unreadable(found for role in features.values() for found in role.values()))
     content = Content(
         command=command,
@@ -93,13 +104,13 @@ def audit(
         config=config,
         inputs=tuple(
             describe_input(role, name, images, features[role][name])
-            for role, found in sets.items()
+            for role, found in image_sets.items()
             for name, images in found.items()
         ),
         model=describe_model(model),
         packages=package_versions(),
         seed=seed,
-        verdict=verdict(rows, detector=detector),
+        verdict=verdict(rows, detector=detector, calibrator=calibrator),
         rows=rows,
         sections=findings.sections,
         cannot_say=findings.cannot_say,
@@ -114,6 +125,8 @@ def audit(
         revision=model.revision,
         preprocessing=model.preprocessing,
         encoder=model,
+        calibrator=None if findings.fitted.other is None else findings.fitted.other.calibrator,
+        sets=findings.sets,
     )
     return Report(content, made={"predictor": predictor})
 

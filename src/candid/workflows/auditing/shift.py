@@ -1,4 +1,4 @@
-"""Does the temperature travel: own one onto shifted sets, and theirs, or another data set's, back onto the known."""
+"""Does the calibrator travel: own one onto shifted sets, and theirs, or another data set's, back onto the known."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -10,17 +10,18 @@ from candid import metrics
 from candid.report.content import Reliability, ReliabilitySeries, Row, Section, Table
 from candid.types import Estimate, Features, Head, Labels, Logits
 from candid.workflows.auditing import resampled
-from candid.workflows.auditing.calibration import Fitted, fit_temperature, null_ece, reliability_series
+from candid.workflows.auditing.calibration import null_ece, reliability_series
 from candid.workflows.auditing.evidence import FEWEST_TO_SPLIT, Evidence, align
+from candid.workflows.auditing.fitted import Fitted, fit_temperature
 from candid.workflows.auditing.part import Part, row, share, span
 from candid.workflows.auditing.split import stratified_order
-from candid.workflows.judged import judge
+from candid.workflows.judged import Judged, judge
 
 __all__ = ["shift", "transfer"]
 
 
 def shift(evidence: Evidence, fitted: Fitted) -> Part:
-    """Accuracy and ECE of each shifted set, raw and with the known set's temperature, on the half nothing saw."""
+    """Accuracy and ECE of each shifted set, raw and with the known set's calibrator, on the half nothing saw."""
     if not evidence.shift:
         return Part(cannot_say=("Whether it holds under changed conditions: no shifted set was given (--shift).",))
     held, open_questions = [], []
@@ -38,7 +39,7 @@ def shift(evidence: Evidence, fitted: Fitted) -> Part:
         id="shift",
         title="Does it hold when conditions change?",
         answer=" ".join(each.text for each in held),
-        figures=(_diagram([each.panel for each in held], fitted), _table([each.cells for each in held])),
+        figures=(_diagram([each.panel for each in held], fitted), _table([each.cells for each in held], fitted)),
     )
     return Part(tuple(row for each in held for row in each.rows), (section,), tuple(open_questions))
 
@@ -92,9 +93,9 @@ def _holds(name: str, features: Features, labels: Labels, evidence: Evidence, fi
     judges = _halves(features, evidence.seed)[1]
     errors = _ece_rows(name, logits[judges], labels[judges], fitted, evidence.seed)
     text = f"On {name} it is right on {share(accuracy)}; its ECE is {span(errors[0])}"
-    if fitted.temperature is not None:
-        text += f", {span(errors[2])} with the temperature of the known set"
-    panel = reliability_series(name, judge(logits[judges], labels[judges], temperature=fitted.value))
+    if fitted.mends:
+        text += f", {span(errors[2])} with the {fitted.short} of the known set"
+    panel = reliability_series(name, fitted.judge(logits[judges], labels[judges]))
     cells = (name, share(accuracy), *(span(each) for each in errors), *[None] * (4 - len(errors)), len(judges))
     return _Held([row("accuracy", f"shift: {name}", accuracy), *errors], f"{text}.", panel, cells)
 
@@ -117,23 +118,26 @@ def _halves(features: Features, seed: int) -> tuple[Int[np.ndarray, " a"], Int[n
 
 
 def _ece(logits: Logits, labels: Labels, temperature: float, seed: int) -> Estimate:
-    found = judge(logits, labels, temperature=temperature)
-    return resampled.bootstrap_rows(resampled.ece_of(found.confidence, found.correct), len(labels), seed=seed)
+    return _ece_of(judge(logits, labels, temperature=temperature), seed)
+
+
+def _ece_of(found: Judged, seed: int) -> Estimate:
+    return resampled.bootstrap_rows(resampled.ece_of(found.confidence, found.correct), len(found.correct), seed=seed)
 
 
 def _ece_rows(name: str, logits: Logits, labels: Labels, fitted: Fitted, seed: int) -> list[Row]:
-    """ECE and its null, raw and with the own temperature if there is one."""
-    states = {"raw": 1.0} | ({} if fitted.temperature is None else {"own temperature": fitted.value})
+    """ECE and its null, raw and with the own calibrator if there is one."""
+    own = "own temperature" if fitted.other is None else "own calibrator"
     rows = []
-    for state, temperature in states.items():
-        null = null_ece(judge(logits, labels, temperature=temperature), seed=seed)
-        rows.append(row("ece", f"shift: {name}, {state}", _ece(logits, labels, temperature, seed)))
-        rows.append(row("ece_if_calibrated", f"shift: {name}, {state}", null))
+    for state, stated in ({"raw": Fitted(None)} | ({own: fitted} if fitted.mends else {})).items():
+        found = stated.judge(logits, labels)
+        rows.append(row("ece", f"shift: {name}, {state}", _ece_of(found, seed)))
+        rows.append(row("ece_if_calibrated", f"shift: {name}, {state}", null_ece(found, seed=seed)))
     return rows
 
 
 def _diagram(panels: list[ReliabilitySeries], fitted: Fitted) -> Reliability:
-    stated = "as shipped" if fitted.temperature is None else "with the temperature of the known set"
+    stated = f"with the {fitted.short} of the known set" if fitted.mends else "as shipped"
     return Reliability(
         id="reliability-shift",
         title=f"Does it mean what it says there, {stated}?",
@@ -142,13 +146,14 @@ def _diagram(panels: list[ReliabilitySeries], fitted: Fitted) -> Reliability:
     )
 
 
-def _table(body: list[tuple[str | int | None, ...]]) -> Table:
+def _table(body: list[tuple[str | int | None, ...]], fitted: Fitted) -> Table:
+    mended = "ECE with T" if fitted.other is None else f"ECE with {fitted.words}"
     return Table(
         id="shift-numbers",
         title="Shifted sets in numbers",
         caption="Accuracy on all labelled rows of the set; ECE on the n rows that fitted nothing, with what an exactly "
         "calibrated model would show beside it.",
-        columns=("set", "accuracy", "ECE as shipped", "if calibrated", "ECE with T", "if calibrated", "n"),
+        columns=("set", "accuracy", "ECE as shipped", "if calibrated", mended, "if calibrated", "n"),
         rows=tuple(body),
     )
 

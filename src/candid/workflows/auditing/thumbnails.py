@@ -7,11 +7,10 @@ from io import BytesIO
 import numpy as np
 from PIL import Image as Picture
 
-from candid import metrics
 from candid.report.content import Section, Thumbnail, Thumbnails
 from candid.types import Image
-from candid.workflows.auditing.calibration import Fitted
 from candid.workflows.auditing.evidence import Evidence
+from candid.workflows.auditing.fitted import Fitted
 from candid.workflows.auditing.part import Part, percent
 
 __all__ = ["mistakes", "thumbnail_uri"]
@@ -25,7 +24,7 @@ def mistakes(evidence: Evidence, fitted: Fitted, picture: Callable[[str], Image]
     """Section with the wrong answers stated most confidently, worst first; `picture` reads an image by its id."""
     if evidence.known.labels is None:
         return Part()
-    label, confidence = metrics.top_scores(evidence.logits, temperature=fitted.value)
+    label, confidence = fitted.top_scores(evidence.logits)
     wrong = np.flatnonzero(label != evidence.truth)
     if picture is None or not len(wrong):
         return Part()
@@ -38,7 +37,7 @@ def mistakes(evidence: Evidence, fitted: Fitted, picture: Callable[[str], Image]
         items.append(
             Thumbnail(uri=thumbnail_uri(picture(evidence.known.ids[place])), alt=evidence.known.ids[place], text=text)
         )
-    stated = "calibrated" if fitted.temperature is not None else "stated"
+    stated = "calibrated" if fitted.mends else "stated"
     figure = Thumbnails(
         id="mistakes",
         title="Most confidently wrong",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from candid.report.content import Level, Reason, Row, Verdict
 from candid.workflows.auditing.part import percent, span
+from candid.workflows.calibrators import spoken
 
 __all__ = ["RULES", "Rule", "verdict"]
 
@@ -20,26 +21,33 @@ UNREADABLE_FAIR = 0.05
 ENOUGH_ROWS = 200
 ORDER: tuple[Level, ...] = ("good", "caution", "unknown", "bad")
 
+OWN = (", own temperature", ", own calibrator")
+
 Rows = Mapping[tuple[str, str], Row]
 Finding = tuple[Level, str]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What is asked of the rows, and the function that answers; None keeps the rule silent."""
+    """What is asked of the rows, and the function that answers; None keeps the rule silent.
+
+    `{calibrator}` in the text stands for what mended the confidence, e.g. "one temperature".
+    """
 
     text: str
     judge: Callable[[Rows], Finding | None]
 
 
-def verdict(rows: Iterable[Row], *, detector: str) -> Verdict:
+def verdict(rows: Iterable[Row], *, detector: str, calibrator: str = "temperature") -> Verdict:
     """The worst level of the rules that apply, their reasons, and one sentence with the main numbers."""
     named: Rows = {(row.metric, row.slice): row for row in rows}
-    found = [(rule, rule.judge(named)) for rule in (*RULES, _detector_rule(detector))]
-    reasons = [Reason(rule=rule.text, text=said[1], level=said[0]) for rule, said in found if said is not None]
+    used = spoken(calibrator if ("accuracy", "calibrated") in named else "temperature")
+    rules = (*RULES, _detector_rule(detector), *([] if calibrator == "temperature" else [_calibrator_rule(calibrator)]))
+    found = [(rule.text.replace("{calibrator}", used), rule.judge(named)) for rule in rules]
+    reasons = [Reason(rule=text, text=said[1], level=said[0]) for text, said in found if said is not None]
     reasons.sort(key=lambda reason: -ORDER.index(reason.level))
     level = reasons[0].level if reasons else "unknown"
-    return Verdict(level=level, headline=_headline(named), reasons=tuple(reasons))
+    return Verdict(level=level, headline=_headline(named, used), reasons=tuple(reasons))
 
 
 def _accuracy(rows: Rows) -> Finding:
@@ -72,7 +80,7 @@ def _repaired(rows: Rows) -> Finding | None:
 
 
 def _temperature(rows: Rows) -> Finding | None:
-    if ("ece", "raw") not in rows:
+    if ("ece", "raw") not in rows or ("accuracy", "calibrated") in rows:  # another calibrator is in use
         return None
     found = rows.get(("temperature", "known"))
     if found is None or found.low is None or found.high is None:
@@ -82,14 +90,52 @@ def _temperature(rows: Rows) -> Finding | None:
 
 
 def _shifted(rows: Rows) -> Finding | None:
-    names = [where for metric, where in rows if metric == "ece" and where.endswith(", own temperature")]
+    names = [where for metric, where in rows if metric == "ece" and where.endswith(OWN)]
     if not names:
         return None
     judged = {where: _calibrated(rows["ece", where], rows["ece_if_calibrated", where]) for where in names}
     worst = max(names, key=lambda where: (ORDER.index(judged[where]), rows["ece", where].value))
-    name = worst.removesuffix(", own temperature").removeprefix("shift: ")
+    name = worst.removeprefix("shift: ").removesuffix(OWN[0]).removesuffix(OWN[1])
     null = rows["ece_if_calibrated", worst]
     return judged[worst], f"On {name} ECE {span(rows['ece', worst])}, {_against(null)}."
+
+
+def _still_needed(rows: Rows) -> Finding | None:
+    found = rows.get(("labels_still_needed", "known"))
+    if found is None:
+        return None
+    over = f"({found.low or 0:,.0f} to {found.high or 0:,.0f} over the draws)"
+    if found.value == found.n:
+        return "caution", f"The error still falls at {found.n:,} labels: more than {found.n:,} are needed."
+    if found.value:
+        return "caution", f"{found.value:,.0f} more labels {over} would lower the error by more than 0.01."
+    return "good", f"No more labels would lower the error by more than 0.01 {over}; {found.n:,} were tried."
+
+
+def _sets(rows: Rows) -> Finding | None:
+    state = "calibrated" if ("set_coverage", "calibrated") in rows else "raw"
+    if ("set_coverage", state) not in rows:
+        return None
+    found, due = rows["set_coverage", state], rows["set_coverage_expected", state]
+    low = due.value if due.low is None else due.low
+    text = f"They hold it on {span(found)} of {found.n:,} rows; {percent(low)} or more was to be expected."
+    return ("good" if found.value >= low else "caution"), text
+
+
+def _sets_shifted(rows: Rows) -> Finding | None:
+    state = "calibrated" if ("set_coverage", "calibrated") in rows else "raw"
+    sets = [
+        row
+        for (metric, where), row in rows.items()
+        if metric == "set_coverage" and where.startswith("shift: ") and where.endswith(f", {state}")
+    ]
+    if not sets:
+        return None
+    worst, promised = min(sets, key=lambda row: row.value), rows["set_coverage_expected", state].value
+    name = worst.slice.removeprefix("shift: ").removesuffix(f", {state}")
+    text = f"On {name} they hold it on {span(worst)}, where {percent(promised)} was promised without a shift."
+    high = worst.value if worst.high is None else worst.high
+    return ("good" if high >= promised else "caution"), text
 
 
 def _groups(rows: Rows) -> Finding | None:
@@ -124,6 +170,24 @@ def _detector_rule(detector: str) -> Rule:
         f"{percent(FPR_GOOD)} are let in when 95% of known images are kept (caution to {percent(FPR_FAIR)}).",
         judge,
     )
+
+
+def _calibrator_rule(calibrator: str) -> Rule:
+    words = spoken(calibrator)
+
+    def judge(rows: Rows) -> Finding | None:
+        if ("ece", "raw") not in rows:
+            return None
+        if ("accuracy", "calibrated") not in rows:
+            return "caution", f"{words[:1].upper()}{words[1:]} could not be fitted on these labels and is not in use."
+        right = f"after it the answer is right on {span(rows['accuracy', 'calibrated'])}"
+        gained = rows.get(("nll_below_temperature", "all"))
+        if gained is None or gained.high is None:
+            return "good", f"Fitted, with no temperature to compare it to; {right}."
+        text = f"It gains {span(gained)} nats a row over one temperature; {right}."
+        return ("caution" if gained.high < 0 else "good"), text
+
+    return Rule(f"The {words} asked for could be fitted, and is not surely worse than one temperature.", judge)
 
 
 def _wording(rows: Rows) -> Finding | None:
@@ -163,14 +227,20 @@ RULES: tuple[Rule, ...] = (
         _shipped,
     ),
     Rule(
-        f"Calibrated after one temperature: ECE within that range or at most {ECE_GOOD} (caution to {ECE_FAIR}).",
+        f"Calibrated after {{calibrator}}: ECE within that range or at most {ECE_GOOD} (caution to {ECE_FAIR}).",
         _repaired,
     ),
     Rule(f"The temperature is known: the ends of its interval lie within a factor {SURE_FACTOR}.", _temperature),
+    Rule("Enough labels: more would not lower the calibration error by more than 0.01.", _still_needed),
     Rule(
-        "The temperature holds on the worst shifted set: ECE within the range of a calibrated model or at most "
-        f"{ECE_GOOD} (caution to {ECE_FAIR}).",
+        "Calibrated on the worst shifted set too, after {calibrator}: ECE within the range of a calibrated model or at "
+        f"most {ECE_GOOD} (caution to {ECE_FAIR}).",
         _shifted,
+    ),
+    Rule("Prediction sets hold the right label as often as 95 of 100 draws of exact ones would (else caution).", _sets),
+    Rule(
+        "On the worst shifted set the interval of their coverage reaches what was promised (else caution).",
+        _sets_shifted,
     ),
     Rule(
         f"The worst group is at most {100 * GROUP_GOOD:.0f} points below the overall accuracy, or its interval reaches "
@@ -197,7 +267,7 @@ def _against(null: Row) -> str:
     return f"where an exactly calibrated model shows {span(null)}"
 
 
-def _headline(rows: Rows) -> str:
+def _headline(rows: Rows, calibrator: str) -> str:
     """One sentence from the rows that are there."""
     if ("accuracy", "all") not in rows:
         return "Without labels nothing can be said about how far this model can be trusted; see what can, below."
@@ -208,9 +278,10 @@ def _headline(rows: Rows) -> str:
     text = " ".join(parts)
     before, after = rows.get(("ece", "raw")), rows.get(("ece", "calibrated"))
     fitted = rows.get(("temperature", "known"))
-    if before is not None and after is not None and fitted is not None:
-        text += f"; one temperature (T = {fitted.value:.2f}) takes its calibration error from "
-        text += f"{before.value:.3f} to {after.value:.3f}"
+    if before is not None and after is not None:
+        one = fitted is not None and ("accuracy", "calibrated") not in rows
+        text += f"; {calibrator} (T = {fitted.value:.2f})" if fitted is not None and one else f"; {calibrator}"
+        text += f" takes its calibration error from {before.value:.3f} to {after.value:.3f}"
     elif before is not None:
         text += f"; its calibration error is {before.value:.3f} and no temperature could be fitted to mend it"
     let_in = [row for (metric, _), row in rows.items() if metric == "let_in"]

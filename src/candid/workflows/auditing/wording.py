@@ -8,8 +8,8 @@ from candid import metrics
 from candid.report.content import Bars, Marker, Row, Section, Table
 from candid.types import Correct, Estimate, Head
 from candid.workflows.auditing import resampled
-from candid.workflows.auditing.calibration import Fitted
 from candid.workflows.auditing.evidence import Evidence
+from candid.workflows.auditing.fitted import Fitted
 from candid.workflows.auditing.part import Part, bar, row, share, span
 
 __all__ = ["wording"]
@@ -29,16 +29,16 @@ def wording(evidence: Evidence, fitted: Fitted) -> Part:
         return Part(cannot_say=("How much the wording of the prompt matters: the known images have no labels.",))
     if len(evidence.templates) < 2:
         return Part(cannot_say=("How much the wording of the prompt matters: only one template was given.",))
-    answers = {name: _answers(evidence, head, fitted.value) for name, head in evidence.templates.items()}
+    answers = {name: _answers(evidence, head, fitted) for name, head in evidence.templates.items()}
     accuracies = {name: metrics.proportion(int(each.hits.sum()), len(each.hits)) for name, each in answers.items()}
     errors = {name: _ece(each.shipped, evidence.seed) for name, each in answers.items()}
-    repaired = {name: _ece(each.mended, evidence.seed) for name, each in answers.items()} if fitted.temperature else {}
+    repaired = {name: _ece(each.mended, evidence.seed) for name, each in answers.items()} if fitted.mends else {}
     rows: list[Row] = []
     for name in evidence.templates:
         rows.append(row("accuracy", f"template: {name}", accuracies[name]))
         rows.append(row("ece", f"template: {name}, raw", errors[name]))
-        if fitted.temperature is not None:
-            rows.append(row("ece", f"template: {name}, temperature of the ensemble", repaired[name]))
+        if fitted.mends:
+            rows.append(row("ece", f"template: {name}, {fitted.short} of the ensemble", repaired[name]))
     spreads = _spreads(list(answers.values()), evidence.seed)
     rows += [row(f"{metric}_spread", "templates", found) for metric, found in spreads.items()]
     best, worst = _ends(accuracies)
@@ -48,21 +48,21 @@ def wording(evidence: Evidence, fitted: Fitted) -> Part:
         f"errors differ by up to {spreads['ece'].value:.3f}. The ensemble of all {len(evidence.templates)} is what the "
         "rest of this report uses."
     )
-    if fitted.temperature is not None:
+    if fitted.mends:
         worst_repaired = max(repaired.values(), key=lambda found: found.value)
-        answer += f" With the temperature of the ensemble no wording's ECE exceeds {worst_repaired.value:.3f}."
-    figures = (_bars(accuracies, evidence), _table(errors, repaired))
+        answer += f" With {_the(fitted)} of the ensemble no wording's ECE exceeds {worst_repaired.value:.3f}."
+    figures = (_bars(accuracies, evidence), _table(errors, repaired, fitted))
     section = Section(id="wording", title="How much does the wording matter?", answer=answer, figures=figures)
     return Part(tuple(rows), (section,))
 
 
-def _answers(evidence: Evidence, head: Head, temperature: float) -> _Answers:
+def _answers(evidence: Evidence, head: Head, fitted: Fitted) -> _Answers:
     logits, rows = head(evidence.known.vectors), evidence.evaluation
     judged, truth = logits[rows], evidence.truth[rows]
     return _Answers(
         logits.argmax(axis=1) == evidence.truth,
         metrics.top_label(judged, truth),
-        metrics.top_label(judged, truth, temperature=temperature),
+        fitted.top_label(judged, truth),
     )
 
 
@@ -89,6 +89,10 @@ def _ends(accuracies: dict[str, Estimate]) -> tuple[str, str]:
     return ordered[-1], ordered[0]
 
 
+def _the(fitted: Fitted) -> str:
+    return "the temperature" if fitted.other is None else f"the {fitted.words}"
+
+
 def _bars(accuracies: dict[str, Estimate], evidence: Evidence) -> Bars:
     hits = evidence.logits.argmax(axis=1) == evidence.truth
     return Bars(
@@ -103,12 +107,14 @@ def _bars(accuracies: dict[str, Estimate], evidence: Evidence) -> Bars:
     )
 
 
-def _table(errors: dict[str, Estimate], repaired: dict[str, Estimate]) -> Table:
+def _table(errors: dict[str, Estimate], repaired: dict[str, Estimate], fitted: Fitted) -> Table:
+    symbol = " T" if fitted.other is None else ""
     body = [(name, *(span(found[name]) for found in (errors, repaired) if found)) for name in errors]
     return Table(
         id="templates-numbers",
         title="Calibration error by wording",
-        caption="ECE on the evaluation rows, as shipped and with the temperature T that was fitted with the ensemble.",
-        columns=("template", "ECE", "ECE with T") if repaired else ("template", "ECE"),
+        caption=f"ECE on the evaluation rows, as shipped and with {_the(fitted)}{symbol} that was fitted with the "
+        "ensemble.",
+        columns=("template", "ECE", f"ECE with {symbol.strip() or fitted.words}") if repaired else ("template", "ECE"),
         rows=tuple(body),
     )
