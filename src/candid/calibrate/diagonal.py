@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from candid.calibrate.descent import Minimum, minimise
 from candid.calibrate.examples import Anchor, Examples, Mask, View
-from candid.calibrate.existence import refuse_absent, without_ridge
+from candid.calibrate.existence import refuse_absent, refuse_separable, without_ridge
 from candid.types import Probs
 
 __all__ = ["Diagonal", "fit_diagonal", "normalised", "probabilities"]
@@ -54,6 +54,38 @@ class Diagonal:
         gradient -= self.truth
         gradient += 2.0 * self.ridge * theta
         return value + self.ridge * float(flat @ flat), gradient.ravel()
+
+    def product(self, flat: Flat, direction: Flat) -> Flat:
+        """The Hessian times a direction."""
+        theta, (v, b) = flat.reshape(2, -1), direction.reshape(2, -1)
+        image = 2.0 * self.ridge * direction.reshape(2, -1)
+        for block, x, mask in self.view.blocks():
+            p = x * (self.slope + theta[0])
+            p += theta[1]
+            total, _ = normalised(p, mask)
+            moved = x * v
+            moved += b
+            moved -= (np.einsum("ij,ij->i", p, moved) / total)[:, None]
+            moved *= p
+            weight = self.rows.share[block] / total
+            image[1] += weight @ moved
+            moved *= x
+            image[0] += weight @ moved
+        return image.ravel()
+
+    def metric(self, flat: Flat) -> Callable[[Flat], Flat]:
+        """Inverse of the 2 x 2 block of each class, with a floor where a class shows no curvature."""
+        slope, cross, bias = self.curvature(flat)
+        floor = 1e-10 * max(slope.max(), bias.max()) + TINY
+        slope, bias = slope + floor, bias + floor
+        determinant = slope * bias - cross**2
+
+        def apply(gradient: Flat) -> Flat:
+            v, b = gradient.reshape(2, -1)
+            step: Flat = np.concatenate([bias * v - cross * b, slope * b - cross * v]) / np.tile(determinant, 2)
+            return step
+
+        return apply
 
     def curvature(self, flat: Flat) -> Float[np.ndarray, "3 k"]:
         """The 2 x 2 block of the Hessian of each class: that of (v, v), of (v, b) and of (b, b)."""
@@ -101,23 +133,10 @@ def fit_diagonal(rows: Examples, view: View, pulled: Anchor, ridge: float) -> Mi
     def fit(strength: float, start: Flat | None = None) -> Minimum:
         objective = Diagonal.of(rows, view, pulled.slope, strength)
         start = np.zeros(2 * rows.classes) if start is None else start
-        return minimise(objective, start, _metric(objective.curvature(start)))
+        return minimise(objective, start)
 
     if ridge > 0:
         return fit(ridge)
-    refuse_absent(rows, pulled)
+    refuse_absent(rows)
+    refuse_separable(pulled)
     return without_ridge(fit, lambda near: fit(0.0, near.point), rows.rows)
-
-
-def _metric(blocks: Float[np.ndarray, "3 k"]) -> Callable[[Flat], Flat]:
-    """Inverse of the blocks, with a floor where a class shows no curvature."""
-    floor = 1e-10 * blocks[[0, 2]].max() + TINY
-    slope, cross, bias = blocks[0] + floor, blocks[1], blocks[2] + floor
-    determinant = slope * bias - cross**2
-
-    def apply(gradient: Flat) -> Flat:
-        v, b = gradient.reshape(2, -1)
-        step: Flat = np.concatenate([bias * v - cross * b, slope * b - cross * v]) / np.tile(determinant, 2)
-        return step
-
-    return apply

@@ -156,7 +156,7 @@ def centred(logits: Logits, factor: float) -> View:
     return View(logits, factor, factor * mean, raw.masked)
 
 
-def log_probs(logits: Logits, top: Float[np.ndarray, " n"], factor: float) -> View:
-    """Log-probabilities of softmax(factor * logits)."""
-    offset = factor * top + tilted(logits, top, factor).log_sum
-    return View(logits, factor, offset, bool(np.isneginf(logits.min())))
+def log_probs(logits: Logits, top: Float[np.ndarray, " n"], factor: float, *, times: float = 1.0) -> View:
+    """Log-probabilities of softmax(factor * logits), times a number."""
+    offset = factor * top.astype(np.float64) + tilted(logits, top, factor).log_sum
+    return View(logits, factor * times, offset * times, bool(np.isneginf(logits.min())))

@@ -12,7 +12,7 @@ from candid.calibrate.descent import Minimum
 from candid.calibrate.examples import Anchor, Examples
 from candid.errors import InputError, NoOptimum
 
-__all__ = ["check_ridge", "refuse_absent", "without_ridge"]
+__all__ = ["check_ridge", "refuse_absent", "refuse_separable", "without_ridge"]
 
 FIRST, THEN = 1e-3, 1e-6  # ridges to compare, each over the number of rows
 DRIFT = 0.5  # nats; a runaway drifts by log(1000) = 6.9 over its margin
@@ -29,8 +29,8 @@ def check_ridge(ridge: float | str, auto: float, *, name: str = "ridge") -> floa
     return float(ridge)
 
 
-def refuse_absent(rows: Examples, pulled: Anchor) -> None:
-    """`NoOptimum` for what is known without a fit to have none: a class never seen, or labels that are all the top."""
+def refuse_absent(rows: Examples) -> None:
+    """`NoOptimum` where a class is on offer and never the label: its intercept runs to -infinity."""
     seen = np.bincount(rows.labels, minlength=rows.classes) > 0
     unseen = np.flatnonzero(~seen & rows.offered)
     if len(unseen):
@@ -39,6 +39,10 @@ def refuse_absent(rows: Examples, pulled: Anchor) -> None:
             f'{unseen[0]}; pass ridge="auto", or mask them with -inf',
             verdict="absent",
         )
+
+
+def refuse_separable(pulled: Anchor) -> None:
+    """`NoOptimum` where every label is its row's highest logit: larger slopes are always better."""
     if pulled.verdict == "separable":
         raise _separable()
 

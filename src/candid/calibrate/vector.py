@@ -53,10 +53,10 @@ class Vector:
         nll is the (weighted) mean over rows in nats and beta the inverse of the optimal temperature, so the penalty
         pulls towards temperature scaling and does not depend on the unit of the logits. `ridge="auto"` is k / n,
         k the classes on offer and n the effective rows (Berta et al. 2025 use this for log-probabilities); a penalty
-        beside a sum over rows is n times as large. Classes without a row keep a finite bias, separable rows have an optimum, and the beta they
-        are pulled to is that of labels softened by 1 / (n + 1). Where labels run against the logits (temperature's
-        verdict "adverse") the pull is towards scale 0. With `ridge=0`: `NoOptimum` by verdict, "absent" or
-        "separable".
+        beside a sum over rows is n times as large. Classes without a row keep a finite bias, separable rows have an
+        optimum, and the beta they are pulled to is that of labels softened by 1 / (n + 1). Where labels run against
+        the logits (temperature's verdict "adverse") the pull is towards scale 0. With `ridge=0`: `NoOptimum` by
+        verdict, "absent" or "separable".
 
         >>> logits = np.array([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0], [0.0, 2.0], [0.0, 2.0]])
         >>> fitted = Vector.fit(logits, np.array([0, 0, 1, 1, 0]), ridge=1e-9)
