@@ -1,5 +1,6 @@
 """Logits in, calibrated logits out. A fitted calibrator is born fitted: `fit` returns it, calling it applies it."""
 
+from candid.calibrate.beta import Beta
 from candid.calibrate.bias_corrected import BiasCorrected
 from candid.calibrate.conformal import ConformalSet
 from candid.calibrate.dirichlet import Dirichlet
@@ -16,6 +17,7 @@ from candid.calibrate.vector import Vector
 
 __all__ = [
     "METHODS",
+    "Beta",
     "BiasCorrected",
     "ConformalSet",
     "Dirichlet",
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 METHODS: dict[str, type] = {
+    "beta": Beta,
     "bias-corrected": BiasCorrected,
     "dirichlet": Dirichlet,
     "distance-aware": DistanceAware,

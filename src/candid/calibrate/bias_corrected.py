@@ -138,8 +138,10 @@ def _solve(rows: Examples, pulled: Anchor, ridge: float, objective: Callable[[fl
         return minimise(objective(ridge), start)
     refuse_absent(rows)
     refuse_separable(pulled)
+    reach = np.append(objective(0.0).each.view.reach().max(), np.ones(rows.classes))
     return without_ridge(
         lambda strength: minimise(objective(strength), start),
         lambda near: minimise(objective(0.0), near.point),
         rows.rows,
+        reach,
     )

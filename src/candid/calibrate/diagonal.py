@@ -139,4 +139,5 @@ def fit_diagonal(rows: Examples, view: View, pulled: Anchor, ridge: float) -> Mi
         return fit(ridge)
     refuse_absent(rows)
     refuse_separable(pulled)
-    return without_ridge(fit, lambda near: fit(0.0, near.point), rows.rows)
+    reach = np.append(view.reach(), np.ones(rows.classes))
+    return without_ridge(fit, lambda near: fit(0.0, near.point), rows.rows, reach)

@@ -91,6 +91,13 @@ class View:
                 x[mask] = 0.0
             yield block, x, mask
 
+    def reach(self) -> Float[np.ndarray, " k"]:
+        """The largest |x| of each class."""
+        largest = np.zeros(self.logits.shape[1])
+        for _, x, _ in self.blocks():
+            np.maximum(largest, np.abs(x).max(axis=0), out=largest)
+        return largest
+
 
 def examples(logits: Logits, labels: Labels, weights: Float[np.ndarray, " n"] | None) -> Examples:
     """The rows of positive weight, after refusing what no softmax can use and labels that were not on offer."""

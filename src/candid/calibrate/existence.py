@@ -7,6 +7,7 @@ find at ridge 0, and stands still when there is. (Albert and Anderson 1984 call 
 from collections.abc import Callable
 
 import numpy as np
+from jaxtyping import Float
 
 from candid.calibrate.descent import Minimum
 from candid.calibrate.examples import Anchor, Examples
@@ -15,7 +16,7 @@ from candid.errors import InputError, NoOptimum
 __all__ = ["check_ridge", "refuse_absent", "refuse_separable", "without_ridge"]
 
 FIRST, THEN = 1e-3, 1e-6  # ridges to compare, each over the number of rows
-DRIFT = 0.5  # nats; a runaway drifts by log(1000) = 6.9 over its margin
+DRIFT = 1.0  # nats; a runaway drifts by log(1000) = 6.9
 
 
 def check_ridge(ridge: float | str, auto: float, *, name: str = "ridge") -> float:
@@ -47,10 +48,18 @@ def refuse_separable(pulled: Anchor) -> None:
         raise _separable()
 
 
-def without_ridge(fit: Callable[[float], Minimum], finish: Callable[[Minimum], Minimum], rows: float) -> Minimum:
-    """The optimum at ridge 0, which `finish` polishes; `NoOptimum` where the penalised ones run away."""
+def without_ridge(
+    fit: Callable[[float], Minimum],
+    finish: Callable[[Minimum], Minimum],
+    rows: float,
+    reach: Float[np.ndarray, " p"],
+) -> Minimum:
+    """The optimum at ridge 0, which `finish` polishes; `NoOptimum` where the penalised ones run away.
+
+    `reach` is the largest number each parameter is multiplied by: it turns a drift of the parameter into nats.
+    """
     near, nearer = fit(FIRST / rows), fit(THEN / rows)
-    if not nearer.converged or float(np.abs(nearer.point - near.point).max()) > DRIFT:
+    if not nearer.converged or float((reach * np.abs(nearer.point - near.point)).max()) > DRIFT:
         raise _separable()
     last = finish(nearer)
     return last._replace(evaluations=near.evaluations + nearer.evaluations + last.evaluations)

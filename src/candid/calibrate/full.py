@@ -157,7 +157,8 @@ def fit_full(rows: Examples, view: View, pulled: Anchor, penalty: Weights) -> Af
             refuse_absent(rows)
         if penalty[0, 0] == 0:
             refuse_separable(pulled)
-        found = without_ridge(fit, lambda near: fit(0.0, near.point), rows.rows)
+        reach = np.tile(np.append(view.reach(), 1.0), rows.classes)
+        found = without_ridge(fit, lambda near: fit(0.0, near.point), rows.rows, reach)
     theta = found.point.reshape(penalty.shape)
     return Affine(
         deviation=theta[:, :-1],
