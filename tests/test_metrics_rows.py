@@ -142,3 +142,30 @@ def test_blocks_cover_every_row_once():
     for n, k in ((1, 1), (5, 40_000), (1000, 100), (3, 200_000)):
         covered = [i for block in rows.row_blocks(n, k) for i in range(block.start, block.stop)]
         assert covered == list(range(n))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [1, 3, 256, 257, 1000])
+def test_the_compiled_top_of_probs_equals_numpys_ties_too(dtype, k, monkeypatch):
+    rng = np.random.default_rng(k)
+    probs = rng.integers(0, 4, size=(200, k)).astype(dtype) + (np.arange(k) == 0)  # many ties, no row all zero
+    probs /= probs.sum(1, keepdims=True)
+    probs[0] = np.where(np.arange(k) == k - 1, 1.0, -0.0)
+    labels = rng.integers(k, size=200)
+    plain = metrics.top_of_probs(probs, labels)
+    take_compiled_route(monkeypatch)
+    fast = metrics.top_of_probs(probs, labels)
+    assert fast.confidence.tolist() == plain.confidence.tolist()
+    assert fast.correct.tolist() == plain.correct.tolist()
+
+
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize(
+    ("value", "words"), [(-0.25, "not be negative, row 7"), (0.5, "row 7 sums to 1.25"), (np.nan, "row 7 sums to nan")]
+)
+def test_the_compiled_route_refuses_what_are_no_probabilities(value, words):
+    probs = np.full((20, 4), 0.25)
+    probs[7, 2] = value
+    probs[7, 3] += (0.25 - value) if value < 0 else 0.0
+    with pytest.raises(InputError, match=words):
+        metrics.ece(probs, np.zeros(20, int))

@@ -25,7 +25,7 @@ def check_logits(logits: Logits, *, name: str = "logits") -> Logits:
 def check_probs(probs: Probs, *, name: str = "probs") -> Probs:
     """The same array, after refusing rows that are not probabilities."""
     probs = _matrix(probs, name)
-    sums = probs.sum(axis=1, dtype=np.float64)
+    sums = probs.sum(axis=1, dtype=np.promote_types(probs.dtype, np.float32))  # pairwise: float32 is enough
     bad = ~(np.abs(sums - 1.0) <= ROW_SUM_TOLERANCE)
     if bad.any():
         row = int(np.argmax(bad))

@@ -10,7 +10,7 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-__all__ = ["inverse_mass", "inverse_mass_single", "mass", "tilted", "tilted_single"]
+__all__ = ["inverse_mass", "inverse_mass_single", "mass", "most_probable", "tilted", "tilted_single"]
 
 # Not "afn" or "ninf": sums may be reordered (that is what vectorises them), infinities must stay right.
 RELAXED = {"reassoc", "contract", "nsz", "arcp", "nnan"}
@@ -20,6 +20,7 @@ C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, C12 = (1.0 / math.factorial(i) for i i
 S2, S3, S4, S5, S6, S7 = (np.float32(1.0 / math.factorial(i)) for i in range(2, 8))
 S0, S1, S_LOG2_E, S_LN_2, S_LOWEST = np.float32(0), np.float32(1), np.float32(LOG2_E), np.float32(LN_2), np.float32(-87)
 LOWEST = -750.0
+CHUNK = 256  # cells among which the highest is looked up again
 
 
 @no_type_check
@@ -114,6 +115,26 @@ def inverse_mass_single(logits, top, beta, out):
 
 
 @no_type_check
+def most_probable(probs, words, label, value, total):
+    """`words` are the same numbers as integers, which order like them and vectorise: a sign bit makes the total NaN."""
+    for i in range(probs.shape[0]):
+        row, word = probs[i], words[i]
+        most, signs, chunk, sums = word[0], word[0], 0, row[0] - row[0]
+        for start in range(0, row.shape[0], CHUNK):
+            part, part_words = row[start : start + CHUNK], word[start : start + CHUNK]
+            highest = word[start]
+            for j in range(part.shape[0]):  # from 0: an index that might be negative does not vectorise
+                highest = max(highest, part_words[j])
+                signs |= part_words[j]
+                sums += part[j]
+            if highest > most:
+                most, chunk = highest, start
+        while word[chunk] != most:
+            chunk += 1
+        label[i], value[i], total[i] = chunk, row[chunk], sums if signs >= 0 else math.nan
+
+
+@no_type_check
 def _jit(function):
     try:
         return njit(fastmath=RELAXED, cache=True)(function)
@@ -123,3 +144,4 @@ def _jit(function):
 
 tilted, tilted_single, mass = _jit(tilted), _jit(tilted_single), _jit(mass)
 inverse_mass, inverse_mass_single = _jit(inverse_mass), _jit(inverse_mass_single)
+most_probable = _jit(most_probable)

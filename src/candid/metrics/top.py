@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from candid.arrays import check_labels, check_probs
+from candid.arrays import ROW_SUM_TOLERANCE, check_labels, check_probs
 from candid.errors import InputError
-from candid.metrics.rows import Highest, highest, inverse_mass, mass
+from candid.metrics.rows import Highest, compiled_pays, highest, inverse_mass, mass
 from candid.types import Correct, Labels, Logits, Probs, Scores
 
 __all__ = ["Judged", "Top", "check_top", "judge", "judge_rows", "top_label", "top_of_probs", "top_scores"]
@@ -94,11 +94,23 @@ def top_of_probs(probs: Probs, labels: Labels) -> Top:
     >>> top_of_probs(np.array([[0.5, 0.5]]), np.array([1]))
     Top(confidence=array([0.5]), correct=array([False]))
     """
-    probs = check_probs(probs)
+    label, confidence = most_probable(probs)
     truth = check_labels(labels, classes=probs.shape[1], rows=len(probs))
-    label: Int[np.ndarray, " n"] = probs.argmax(axis=1)
-    confidence = probs[np.arange(len(probs)), label].astype(np.float64)
     return Top(np.minimum(confidence, 1.0), label == truth)  # a float32 softmax may sum to 1 + 6e-8
+
+
+def most_probable(probs: Probs) -> TopScores:
+    """Label and probability of each row's most probable class, after refusing rows that are not probabilities."""
+    if isinstance(probs, np.ndarray) and probs.ndim == 2 and compiled_pays(probs):
+        from candid.metrics import compiled
+
+        label, confidence, total = np.empty(len(probs), np.int64), np.empty(len(probs)), np.empty(len(probs))
+        compiled.most_probable(probs, probs.view(f"i{probs.itemsize}"), label, confidence, total)
+        if (np.abs(total - 1.0) <= ROW_SUM_TOLERANCE).all():
+            return TopScores(label, confidence)  # else `check_probs` finds the row, and the words
+    probs = check_probs(probs)
+    best: Int[np.ndarray, " n"] = probs.argmax(axis=1)
+    return TopScores(best, probs[np.arange(len(probs)), best].astype(np.float64))
 
 
 def check_top(confidence: Scores, correct: Correct) -> Top:
