@@ -16,8 +16,9 @@ _LABELLED: dict[str, Any] = {
     name: kind for name, kind in calibrate.METHODS.items() if getattr(kind, "needs", None) == "labels"
 }
 CALIBRATORS: tuple[str, ...] = tuple(sorted(_LABELLED))
-SQUARE = frozenset({"dirichlet", "matrix"})  # k x k parameters
+SQUARE = frozenset({"dirichlet", "matrix", "structured"})  # a number for every pair of classes
 _SPOKEN = {
+    "bias-corrected": "bias-corrected temperature scaling",
     "beta": "beta calibration",
     "dirichlet": "Dirichlet calibration",
     "ensemble-temperature": "ensemble temperature scaling",
@@ -25,6 +26,7 @@ _SPOKEN = {
     "matrix": "matrix scaling",
     "per-sample-temperature": "per-sample temperature scaling",
     "spline": "spline calibration",
+    "structured": "structured matrix scaling",
     "temperature": "one temperature",
     "vector": "vector scaling",
 }

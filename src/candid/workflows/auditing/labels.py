@@ -16,7 +16,7 @@ from candid.workflows.auditing.part import Part, row
 from candid.workflows.calibrators import SQUARE
 from candid.workflows.judged import Judged, judge
 
-__all__ = ["ece_at", "labels_needed", "sizes"]
+__all__ = ["ece_at", "labels_needed", "sizes", "still_needed"]
 
 DRAWS = 20
 MARGIN = 0.01  # of ECE, within which fewer labels count as enough
@@ -57,7 +57,7 @@ def labels_needed(evidence: Evidence, fitted: Fitted) -> Part:
     )
     if shown is not fitted:
         answer += f" The curve is that of one temperature: {fitted.words} takes too long to fit as often."
-    still, missing = _still(curve, steps, used, floor, evidence.seed)
+    still, missing = still_needed(curve, steps, used, floor, evidence.seed)
     rows += still
     figure = _figure(steps, curve, raw, floor, shown)
     section = Section(
@@ -151,8 +151,10 @@ def _resampled(curve: Curve, seed: int) -> Float[np.ndarray, "b sizes"]:
     return np.asarray(np.take_along_axis(np.broadcast_to(curve, draws.shape), draws, axis=2).mean(axis=2))
 
 
-def _still(curve: Curve, steps: list[int], used: int, floor: Estimate, seed: int) -> tuple[list[Row], tuple[str, ...]]:
-    """Row `labels_still_needed`, or why there is none.
+def still_needed(
+    curve: Curve, steps: list[int], used: int, floor: Estimate, seed: int
+) -> tuple[list[Row], tuple[str, ...]]:
+    """Row `labels_still_needed` of a curve that was measured up to its last step, or why there is none.
 
     Where the curve still falls at its end the number is not known: the row then holds as many labels as were tried, the
     next doubling, at whose end the curve can be read again.
