@@ -54,6 +54,18 @@ def test_equal_mass_bins_by_hand():
     assert fitted(logits)[:, 1] == pytest.approx([0.25] * 4 + [0.75] * 4)
 
 
+@pytest.mark.parametrize("n", [40, 101, 997, 1000])
+def test_equal_mass_bins_hold_the_same_number_of_rows(n):
+    logits, labels = sample(n=n, k=3)
+    fitted = HistogramBinning.fit(logits, labels, bins=7)
+    rising = np.sort(softmax(logits), axis=0)
+    ranks = np.floor(np.arange(1, 7) / 7 * n + 0.5).astype(int)
+    for k in range(3):
+        assert fitted.edges[k] == pytest.approx((rising[ranks - 1, k] + rising[ranks, k]) / 2, rel=1e-12)
+        shares = [(labels[part] == k).mean() for part in np.split(np.argsort(softmax(logits)[:, k]), ranks)]
+        assert fitted.values[k] == pytest.approx(shares)
+
+
 def test_smoothing_mixes_in_the_uniform_by_one_in_n_plus_one():
     logits = logits_of([0.9, 0.1], [0.9, 0.1], [0.2, 0.8])
     labels = np.array([0, 0, 1])

@@ -33,12 +33,13 @@ TIE = 1e-12  # relative: values nearer than this differ by the rounding of the s
 
 @dataclass(frozen=True)
 class Rows:
-    """Checked rows of a fit: labels, the weight of each row (None: 1 each), and how many have one above 0."""
+    """Checked rows of a fit: labels, weights (None: 1 each), whether any class is `masked`, the `n` rows that count."""
 
     logits: Logits
     labels: Int[np.ndarray, " n"]
     weights: Float[np.ndarray, " n"] | None
     best: Highest
+    masked: bool
     n: int
 
     @staticmethod
@@ -53,7 +54,8 @@ class Rows:
         if masked.any():
             row = int(np.argmax(masked))
             raise InputError(f"label {labels[row]} of row {row} has logit -inf; unmask the class or drop the row")
-        return Rows(logits, labels, weights, best, len(labels) if weights is None else int(np.count_nonzero(weights)))
+        n = len(labels) if weights is None else int(np.count_nonzero(weights))
+        return Rows(logits, labels, weights, best, bool(np.isneginf(logits.min())), n)
 
     @property
     def mass(self) -> Float[np.ndarray, " n"]:
@@ -63,7 +65,8 @@ class Rows:
     def columns(self) -> Iterator[tuple[int, Float[np.ndarray, " n"]]]:
         """Class by class: its number and its probabilities in all rows, -1 where it was not on offer."""
         for classes, block in softmax_columns(self.logits, self.best):
-            block[np.isneginf(self.logits[:, classes].T)] = -1.0
+            if self.masked:
+                block[np.isneginf(self.logits[:, classes].T)] = -1.0
             yield from zip(range(classes.start, classes.stop), block, strict=True)
 
     def confidence(self) -> Float[np.ndarray, " n"]:

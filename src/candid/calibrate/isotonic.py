@@ -134,11 +134,12 @@ class Isotonic:
 def _each_class(rows: Rows) -> list[Knots]:
     """One function a class, over all rows it was on offer in."""
     order = np.argsort(rows.labels, kind="stable")
+    mass = rows.mass
     starts = np.searchsorted(rows.labels[order], np.arange(rows.logits.shape[1] + 1))
     tables = []
     for k, column in rows.columns():
         mine = order[starts[k] : starts[k + 1]]
-        tables.append(_rising(Sorted.of(column, rows.weights), column[mine], rows.mass[mine]))
+        tables.append(_rising(Sorted.of(column, rows.weights), column[mine], mass[mine]))
     return tables
 
 
