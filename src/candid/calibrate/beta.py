@@ -2,7 +2,8 @@
 https://proceedings.mlr.press/v54/kull17a.html, eq. 7 (beta calibration, three parameters), one class against the rest.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -12,14 +13,13 @@ from candid.calibrate.binomial import Pass, Theta, descend
 from candid.calibrate.columns import check_classes
 from candid.calibrate.descent import Minimum
 from candid.calibrate.diagonal import TINY, normalised
-from candid.calibrate.examples import Examples, Mask, View, examples, log_probs
+from candid.calibrate.examples import Anchor, Examples, Mask, View, anchor, examples, log_probs
 from candid.calibrate.existence import check_ridge, refuse_absent, without_ridge
 from candid.types import Labels, Logits, Probs
 
 __all__ = ["Beta"]
 
 Block = Float[np.ndarray, "rows k"]
-IDENTITY = np.array([1.0, 1.0, 0.0])
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,14 @@ class Beta:
         *,
         ridge: float | Literal["auto"] = "auto",
     ) -> "Beta":
-        """The three parameters of each class that minimise its nll + ridge * ((a - 1)^2 + (b - 1)^2 + c^2), a, b >= 0.
+        """The three parameters that minimise, for each class, its nll + ridge * ((a/B - 1)^2 + (b/B - 1)^2 + c^2).
 
-        nll is the (weighted) mean over all rows; rows in which the class is not on offer add nothing. `ridge="auto"`
-        is 1 / n, n the effective rows: one row's worth, which keeps a class without a row, and one that can be told
-        apart without an error, finite. With `ridge=0`: `NoOptimum` by verdict, "absent" or "separable". ln(1 - p) of
-        the top class is the log-sum of the others, not 1 minus a rounded p, and no p is clipped above 2e-308.
+        a and b are never negative, nll is the (weighted) mean over all rows (those in which the class is not on offer
+        add nothing), and B is the inverse of the optimal temperature: the penalty pulls to the binary form of
+        temperature scaling. `ridge="auto"` is k / n, n the effective rows; it keeps finite a class without a row, and
+        one that can be told apart without an error. Where labels run against the logits the pull is to 0, 0, 0. With
+        `ridge=0`: `NoOptimum` by verdict, "absent" or "separable". ln(1 - p) of the top class is the log-sum of the
+        others, not that of 1 minus a rounded p, and no p is clipped above 2e-308.
 
         >>> logits = np.log([[0.8, 0.2]] * 4 + [[0.3, 0.7]] * 4)
         >>> fitted = Beta.fit(logits, np.array([0, 0, 0, 1, 0, 0, 1, 1]), ridge=1e-9)
@@ -69,15 +71,17 @@ class Beta:
         [[0.75, 0.25], [0.5, 0.5]]
         """
         rows = examples(logits, labels, weights)
-        strength = check_ridge(ridge, 1.0 / rows.rows)
-        found = _fit(rows, strength)
+        strength = check_ridge(ridge, rows.auto_ridge)
+        curves = _Curves(rows, log_probs(rows.logits, rows.top, 1.0), anchor(rows), strength)
+        found = _fit(curves)
         theta = found.point.reshape(-1, 3)
+        away = theta - curves.start
         return Beta(
-            rise=theta[:, 0].copy(),
-            fall=theta[:, 1].copy(),
+            rise=curves.pulled.unit * theta[:, 0],
+            fall=curves.pulled.unit * theta[:, 1],
             shift=theta[:, 2].copy(),
             ridge=strength,
-            nll=found.value - strength * float(((theta - IDENTITY) ** 2).sum()),
+            nll=found.value - strength * float(np.vdot(away, away)),
             n=len(rows.labels),
             evaluations=found.evaluations,
             gradient=float(np.linalg.norm(found.gradient)),
@@ -114,56 +118,64 @@ def _against(log_p: Block, mask: Mask | None) -> Block:
 
 @dataclass(frozen=True)
 class _Curves:
-    """The binary likelihoods of all classes with the penalty."""
+    """The binary likelihoods of all classes with the penalty, a and b in the unit of the pull."""
 
     rows: Examples
     view: View
+    pulled: Anchor
     ridge: float
+
+    @property
+    def start(self) -> Theta:
+        """Where the penalty pulls to: the binary form of temperature scaling."""
+        return np.tile([self.pulled.slope, self.pulled.slope, 0.0], (self.rows.classes, 1))
 
     def __call__(self, theta: Theta) -> Pass:
         value, gradient, hessian = self._penalty(theta)
-        for block, x, mask in self.view.blocks():
-            each = (x, _against(x, mask), np.ones(x.shape))
-            t = theta[:, 0] * each[0] + theta[:, 1] * each[1] + theta[:, 2]
+        for block, features, mask in self.features():
+            t = sum(theta[:, i] * feature for i, feature in enumerate(features))
             share = self.rows.share[block]
-            own = np.zeros(x.shape)
-            own[np.arange(len(x)), self.rows.labels[block]] = 1.0
+            own = np.zeros(t.shape)
+            own[np.arange(len(t)), self.rows.labels[block]] = 1.0
             q = np.exp(-np.logaddexp(0.0, -t))
             loss, miss, spread = np.logaddexp(0.0, t) - own * t, q - own, q * (1.0 - q)
             for part in (loss, miss, spread) if mask is not None else ():
                 part[mask] = 0.0
             value += share @ loss
-            for i, feature in enumerate(each):
+            for i, feature in enumerate(features):
                 gradient[:, i] += share @ (miss * feature)
                 for j in range(i + 1):
-                    hessian[:, i, j] += share @ (spread * feature * each[j])
+                    hessian[:, i, j] += share @ (spread * feature * features[j])
         for i, j in ((0, 1), (0, 2), (1, 2)):
             hessian[:, i, j] = hessian[:, j, i]
         return Pass(value, gradient, hessian)
 
+    def features(self) -> Iterator[tuple[slice, tuple[Block, Block, Block], Mask | None]]:
+        """Blocks of what a, b and c are multiplied by."""
+        for block, x, mask in self.view.blocks():
+            unit = self.pulled.unit
+            yield block, (unit * x, unit * _against(x, mask), np.ones(x.shape)), mask
+
     def _penalty(self, theta: Theta) -> Pass:
-        away = theta - IDENTITY
+        away = theta - self.start
         curvature = np.tile(2.0 * self.ridge * np.eye(3), (len(theta), 1, 1))
         return Pass(self.ridge * (away**2).sum(axis=1), 2.0 * self.ridge * away, curvature)
 
     def reach(self) -> Float[np.ndarray, " p"]:
         """The largest size of what each parameter is multiplied by."""
-        largest = np.ones((self.rows.classes, 3))
-        for _, x, mask in self.view.blocks():
-            for i, feature in enumerate((x, _against(x, mask))):
-                largest[:, i] = np.maximum(largest[:, i], np.abs(feature).max(axis=0))
+        largest = np.zeros((self.rows.classes, 3))
+        for _, features, _ in self.features():
+            np.maximum(largest, np.stack([np.abs(each).max(axis=0) for each in features], axis=1), out=largest)
         return largest.ravel()
 
 
-def _fit(rows: Examples, ridge: float) -> Minimum:
-    view = log_probs(rows.logits, rows.top, 1.0)
-    start = np.tile(IDENTITY, (rows.classes, 1))
-    if ridge > 0:
-        return descend(_Curves(rows, view, ridge), start)
-    refuse_absent(rows)
+def _fit(curves: _Curves) -> Minimum:
+    if curves.ridge > 0:
+        return descend(curves, curves.start)
+    refuse_absent(curves.rows)
     return without_ridge(
-        lambda strength: descend(_Curves(rows, view, strength), start),
-        lambda near: descend(_Curves(rows, view, 0.0), near.point.reshape(-1, 3)),
-        rows.rows,
-        _Curves(rows, view, 0.0).reach(),
+        lambda strength: descend(replace(curves, ridge=strength), curves.start),
+        lambda near: descend(curves, near.point.reshape(-1, 3)),
+        curves.rows.rows,
+        curves.reach(),
     )

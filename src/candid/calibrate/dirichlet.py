@@ -13,7 +13,6 @@ from candid.calibrate.diagonal import probabilities
 from candid.calibrate.examples import anchor, examples, log_probs
 from candid.calibrate.existence import check_ridge
 from candid.calibrate.full import fit_full, penalties
-from candid.calibrate.matrix import ACROSS
 from candid.types import Labels, Logits, Probs
 
 __all__ = ["Dirichlet"]
@@ -56,9 +55,10 @@ class Dirichlet:
 
         nll + ridge * (sum of V_ij^2 over i != j) + ridge_bias * (sum of V_ii^2 + sum of bias^2).
 
-        The scale of the penalties, "auto", verdicts and edge cases are those of `Matrix.fit`. Published code clips
-        probabilities before the logarithm; here it is the log-softmax of the logits, which needs no clipping, and a
-        class masked by -inf adds nothing to the others. From probabilities p pass np.log(p).
+        "auto" is k (k - 1) / n off the diagonal and k / n else, for log-probabilities vary more than centred logits
+        and over-fit sooner. The scale of the penalties, verdicts and edge cases are those of `Matrix.fit`. Published
+        code clips probabilities before the logarithm; here it is the log-softmax of the logits, which needs no
+        clipping, and a class masked by -inf adds nothing to the others. From probabilities p pass np.log(p).
 
         >>> probs = np.array([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.2, 0.8]])
         >>> fitted = Dirichlet.fit(np.log(probs), np.array([0, 0, 1, 1, 0]), ridge=1e-9, ridge_bias=1e-9)
@@ -67,7 +67,7 @@ class Dirichlet:
         """
         rows = examples(logits, labels, weights)
         pulled = anchor(rows)
-        across = check_ridge(ridge, ACROSS * rows.auto_ridge)
+        across = check_ridge(ridge, rows.auto_ridge * max(1, int(rows.offered.sum()) - 1))
         other = check_ridge(ridge_bias, rows.auto_ridge, name="ridge_bias")
         penalty = penalties(rows.classes, across=across, diagonal=other, bias=other)
         found = fit_full(rows, log_probs(rows.logits, rows.top, 1.0, times=pulled.unit), pulled, penalty)
