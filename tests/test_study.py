@@ -175,7 +175,9 @@ def test_a_finished_model_is_not_asked_again(quick, models, tmp_path):
     first = workflows.study(asked[:1], quick, tmp_path, cache=False)
     second = workflows.study(asked, quick, tmp_path, cache=False)
     assert built == ["colour", "trained"]
-    assert [row for row in second.content.rows if row.slice.startswith("colour")] == list(first.content.rows)
+    assert [row for row in second.content.rows if row.slice.startswith("colour")] == [
+        row for row in first.content.rows if not row.key
+    ]
 
 
 def test_changed_weights_or_another_plan_are_refused_unless_asked_afresh(quick, models, tmp_path):

@@ -16,7 +16,7 @@ from candid.types import Estimate
 from candid.workflows.studying.finding import Finding
 from candid.workflows.studying.questions import FEW, OWN, SHIPPED
 
-__all__ = ["CLAIMS", "Claim", "Outcome", "claims"]
+__all__ = ["CLAIMS", "KINDS", "Claim", "Outcome", "Values", "claims", "median_over_models"]
 
 Outcome = Literal["holds", "does not hold", "not settled", "cannot be tested here"]
 FEW_MARGIN = 0.01  # of ECE: what few labels may cost against all of them
@@ -90,7 +90,8 @@ SEVERITY: tuple[Outcome, ...] = ("does not hold", "cannot be tested here", "not 
 
 def _decided(number: str, conditions: list[_Condition]) -> Claim:
     worst = min((each.outcome for each in conditions), key=SEVERITY.index)
-    return Claim(number, CLAIMS[number], worst, "; ".join(map(str, conditions)))
+    said = dict.fromkeys(f"{words[:1].upper()}{words[1:]}." for words in map(str, conditions))
+    return Claim(number, CLAIMS[number], worst, " ".join(said))
 
 
 @dataclass(frozen=True)
@@ -172,26 +173,17 @@ class _Table:
             if each.used_on in shared:
                 values[each.kind].setdefault(each.model, []).append(each.value)
         if any(len(models) < FEWEST_MODELS for models in values.values()):
-            counts = " and ".join(f"{len(models)} {kind}" for kind, models in values.items())
+            counts = f"{len(values['vlm'])} vision-language and {len(values['supervised'])} supervised"
             return _Condition(f"it takes {FEWEST_MODELS} models of each kind on shared sets, there are {counts}", None)
-        first, second = (self._medians(values[kind], salt) for salt, kind in enumerate(KINDS))
+        first, second = (medians(values[kind], self.seed, salt) for salt, kind in enumerate(KINDS))
         drawn = sign * (first - second)
         n = sum(len(each) for models in values.values() for each in models.values())
-        return _Condition(words, _interval(float(drawn[0]), drawn[1:], n))
+        return _Condition(words, interval(float(drawn[0]), drawn[1:], n))
 
     def _median(self, words: str, found: Values, bound: float) -> _Condition:
         if len(found) < FEWEST_MODELS:
             return _Condition(f"{words}: it takes {FEWEST_MODELS} VLMs, {len(found)} could be asked", None)
-        drawn = self._medians(found)
-        return _Condition(words, _interval(float(drawn[0]), drawn[1:], sum(map(len, found.values()))), bound)
-
-    def _medians(self, found: Values, salt: int = 0) -> np.ndarray:
-        """The median over all values, then over the values of resampled models; another `salt`, independent draws."""
-        rng, models = np.random.default_rng([self.seed, salt]), [np.array(found[name]) for name in sorted(found)]
-        draws = [np.median(np.concatenate(models))]
-        for _ in range(RESAMPLES):
-            draws.append(np.median(np.concatenate([models[i] for i in rng.integers(len(models), size=len(models))])))
-        return np.array(draws)
+        return _Condition(words, median_over_models(found, seed=self.seed), bound)
 
     def _of(self, question: str, metric: str, keep: Keep) -> list[Finding]:
         return [each for each in self.findings if each.question == question and each.metric == metric and keep(each)]
@@ -213,6 +205,22 @@ def _by_model(pairs: dict[tuple[str, str], float]) -> Values:
     return found
 
 
-def _interval(value: float, draws: np.ndarray, n: int) -> Estimate:
+def medians(found: Values, seed: int, salt: int = 0) -> np.ndarray:
+    """The median over all values, then over the values of resampled models; another `salt`, independent draws."""
+    rng, models = np.random.default_rng([seed, salt]), [np.array(found[name]) for name in sorted(found)]
+    draws = [np.median(np.concatenate(models))]
+    for _ in range(RESAMPLES):
+        draws.append(np.median(np.concatenate([models[i] for i in rng.integers(len(models), size=len(models))])))
+    return np.array(draws)
+
+
+def median_over_models(found: Values, *, seed: int) -> Estimate:
+    """The median over all values of all models, with its interval over resampled models."""
+    drawn = medians(found, seed)
+    return interval(float(drawn[0]), drawn[1:], sum(map(len, found.values())))
+
+
+def interval(value: float, draws: np.ndarray, n: int) -> Estimate:
+    """The value with the central 95 % of its draws."""
     low, high = np.quantile(draws, [0.025, 0.975])
     return Estimate(value, min(float(low), value), max(float(high), value), n)

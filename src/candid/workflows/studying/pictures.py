@@ -21,7 +21,7 @@ from candid.report.wording import with_interval
 from candid.workflows.studying.finding import Finding, ModelFindings
 from candid.workflows.studying.questions import ORACLE, OWN, SHIPPED
 
-__all__ = ["against_accuracy", "by_labels", "diagram", "grid", "numbers", "of", "set_table"]
+__all__ = ["KINDS", "STATES", "against_accuracy", "by_labels", "diagram", "grid", "numbers", "of", "set_table"]
 
 KINDS = {"vlm": "VLM", "supervised": "supervised"}
 STATES = {SHIPPED: "as shipped", OWN: "one temperature"}

@@ -23,7 +23,7 @@ from candid.report.tables import write_csv
 from candid.workflows.auditing.part import NUMBERS
 from candid.workflows.auditing.provenance import package_versions
 from candid.workflows.studying import pictures
-from candid.workflows.studying.claims import Claim, Outcome, claims
+from candid.workflows.studying.claims import Claim, Outcome, Values, claims, median_over_models
 from candid.workflows.studying.finding import COLUMNS, Finding, ModelFindings
 from candid.workflows.studying.plan import Plan, StudySet
 
@@ -34,6 +34,12 @@ LEVELS: dict[Outcome, Level] = {
     "does not hold": "bad",
     "not settled": "unknown",
     "cannot be tested here": "unknown",
+}
+WORDS: dict[Outcome, str] = {
+    "holds": "hold",
+    "does not hold": "do not hold",
+    "not settled": "are not settled",
+    "cannot be tested here": "cannot be tested here",
 }
 RULE = (
     "Each number is a median over all model-set pairs. It must lie at or below its bound, and so must its whole 95% "
@@ -77,7 +83,7 @@ def content(models: Sequence[ModelFindings], plan: Plan, *, command: str, config
         packages=package_versions(),
         seed=plan.seed,
         verdict=_verdict(found, models, plan),
-        rows=tuple(_rows(findings)),
+        rows=(*_key_rows(findings, plan), *_rows(findings)),
         sections=tuple(_sections(answered, findings, plan)),
         cannot_say=tuple(_open_questions(models)),
     )
@@ -85,25 +91,31 @@ def content(models: Sequence[ModelFindings], plan: Plan, *, command: str, config
 
 def _verdict(found: Sequence[Claim], models: Sequence[ModelFindings], plan: Plan) -> Verdict:
     kinds = [str(each.card["kind"]) for each in models if not each.failure]
-    failed = len(models) - len(kinds)
-    held = sum(each.outcome == "holds" for each in found)
-    headline = (
-        f"{kinds.count('vlm')} vision-language models and {kinds.count('supervised')} supervised networks on "
-        f"{len(plan.sources)} sets and {len(plan.sets) - len(plan.sources)} beside them: {held} of the {len(found)} "
-        "findings of the paper hold here."
-    )
-    if failed:
+    asked = [
+        _counted(kinds.count("vlm"), "vision-language model"),
+        _counted(kinds.count("supervised"), "supervised network"),
+    ]
+    sets = [_counted(len(plan.sources), "set"), _counted(len(plan.sets) - len(plan.sources), "more beside", plural="")]
+    headline = f"{' and '.join(filter(None, asked))} on {' and '.join(filter(None, sets))}."
+    outcomes = [each.outcome for each in found]
+    told = [f"{outcomes.count(kind)} {WORDS[kind]}" for kind in LEVELS if kind in outcomes]
+    headline += f" Of the paper's {len(found)} claims {', '.join(told)}."
+    if failed := len(models) - len(kinds):
         headline += f" {failed} of {len(models)} models failed."
     reasons = tuple(
         Reason(
             rule=RULE,
-            text=f"{each.number} {each.text} {each.evidence}.",
+            text=f"{each.number} {each.text} {each.evidence}",
             level=LEVELS[each.outcome],
             word=each.outcome,
         )
         for each in found
     )
     return Verdict(level=None, headline=headline, reasons=reasons)
+
+
+def _counted(count: int, what: str, *, plural: str = "s") -> str:
+    return f"{count} {what}{plural if count != 1 else ''}" if count else ""
 
 
 def _sections(models: Sequence[ModelFindings], findings: list[Finding], plan: Plan) -> Iterable[Section]:
@@ -221,6 +233,25 @@ def _methods(findings: list[Finding], plan: Plan, order: list[str]) -> Iterable[
             caption="Median and range over models. Coverage is promised on average over draws of the fitting rows.",
             first="method",
         )
+
+
+def _key_rows(findings: list[Finding], plan: Plan) -> Iterable[Row]:
+    """Median ECE over models and source sets, a row a kind and state."""
+    sources = {each.name for each in plan.sources}
+    for kind, word in pictures.KINDS.items():
+        for state, said in pictures.STATES.items():
+            values: Values = {}
+            for each in pictures.of(findings, "T1", "ece"):
+                if each.kind == kind and each.method == state and each.used_on in sources:
+                    values.setdefault(each.model, []).append(each.value)
+            if values:
+                found = median_over_models(values, seed=plan.seed)
+                several = len(values) > 1
+                yield Row(
+                    metric="median_ece", slice=f"{word}, {said}", value=found.value, n=found.n, better="lower",
+                    low=found.low if several else None, high=found.high if several else None, key=True,
+                    label="median ECE over models and sets",
+                )  # fmt: skip
 
 
 def _rows(findings: Iterable[Finding]) -> Iterable[Row]:
