@@ -134,6 +134,16 @@ def test_a_shifted_set_can_choose_among_its_own_classes(answers, plan):
     assert Answers(WarmColours(), Plan((plan.sets[0], own), PROMPTS), encode).cell(own).logits.shape[1] == 3
 
 
+def test_old_cells_are_forgotten_and_made_again_alike(plan, monkeypatch):
+    monkeypatch.setattr("candid.workflows.studying.answers.KEPT", 5000)
+    held = Answers(WarmColours(), plan, encode)
+    first = held.cell(plan.sets[0])
+    held.cell(plan.sets[1])
+    again = held.cell(plan.sets[0])
+    assert again is not first
+    assert (again.logits == first.logits).all()
+
+
 def test_the_transfer_matrix_has_its_own_temperature_on_the_diagonal(answers):
     before = {(f.used_on, f.metric): f.value for f in tables(answers, "m") if f.method == OWN}
     found = {(f.fitted_on, f.used_on, f.metric): f.value for f in transfer(answers, "m")}

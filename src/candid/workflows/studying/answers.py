@@ -17,6 +17,7 @@ from candid.workflows.studying.plan import Plan, StudySet
 
 __all__ = ["Answers", "Cell"]
 
+KEPT = 1 << 30  # bytes of logits held at a time
 Encode = Callable[[ImageEncoder, StudySet], Features]
 
 
@@ -96,8 +97,14 @@ class Answers:
             place = {name: index for index, name in enumerate(names)}
             own = np.array([place[name] for name in found.named(level)])
             logits = check_logits(self._head(names, prompt)(features.vectors), name=f"logits of {found.name}")
-            self._cells[key] = Cell(logits, own[features.labels], self.plan.seed)
+            self._keep(key, Cell(logits, own[features.labels], self.plan.seed))
         return self._cells[key]
+
+    def _keep(self, key: tuple[str, str, int], cell: Cell) -> None:
+        """Remember the cell; the oldest ones are forgotten, and made again from features when asked for again."""
+        while self._cells and sum(each.logits.nbytes for each in self._cells.values()) + cell.logits.nbytes > KEPT:
+            del self._cells[next(iter(self._cells))]
+        self._cells[key] = cell
 
     def temperature(self, found: StudySet, *, prompt: str = "", level: int = 0) -> Fitted:
         """The temperature of the fitting half, or why it has none; of all rows where the set only fits."""
