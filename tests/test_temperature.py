@@ -118,6 +118,17 @@ def test_masked_columns_equal_leaving_them_out():
     assert np.isneginf(fitted(masked)[:, 6:]).all()
 
 
+@pytest.mark.parametrize("mask", [-1e4, -1e9, -1e12])
+def test_masks_that_are_finite_equal_infinite_ones(mask):
+    logits, labels = sample(k=10)
+    keep = labels < 6
+    masked = logits[keep].copy()
+    masked[:, 6:] = mask
+    fitted = Temperature.fit(masked, labels[keep])
+    assert fitted.value == pytest.approx(Temperature.fit(logits[keep, :6], labels[keep]).value, rel=1e-12)
+    assert fitted.evaluations <= 12
+
+
 def test_masks_may_differ_from_row_to_row():
     logits, labels = sample(k=8)
     mask = np.random.default_rng(3).random(logits.shape) < 0.4

@@ -20,7 +20,7 @@ NEAR_SINGLE = 2e-2  # from a step this short on, third order leaves an error tha
 NEAR = 1e-5  # from a step this short on, Taylor bounds prove 1e-9, and third order leaves less than rounding
 PAIR = 0.05  # half the relative distance, at most, of two betas evaluated together
 PROOFS = (1e-9, *(10.0**-digits for digits in range(8, 0, -1)))
-LEAP = 8.0  # a step multiplies or divides beta by no more than this while one side has no bound
+LEAP = 8.0  # the first step multiplies or divides beta by no more than this; steps that long square it
 FARTHEST = 1e15
 
 
@@ -71,6 +71,7 @@ class _Search:
     high: float = inf
     points: tuple[Point, ...] = ()
     passes: int = 0
+    leap: float = LEAP
     zero_checked: bool = False
 
     @property
@@ -104,6 +105,8 @@ class _Search:
             step = self.proposal()
             if abs(step - self.nearest.beta) <= near * self.nearest.beta or (single and self.enclosed()):
                 return step
+            if max(step / self.nearest.beta, self.nearest.beta / step) > 0.999 * self.leap:
+                self.leap = min(self.leap**2, FARTHEST)
             beta, spread = step, abs(step / beta - 1)
             if not start / FARTHEST < beta < start * FARTHEST:
                 raise refusal(self.objective, "separable" if beta > start else "adverse")
@@ -141,7 +144,7 @@ class _Search:
         step = _between(self.points) if self.enclosed() else _beyond(last)
         if self.low == 0 and step < last.beta / LEAP and not self.zero_checked:
             self.check_zero()
-        step = min(max(step, last.beta / LEAP), last.beta * LEAP)
+        step = min(max(step, last.beta / self.leap), last.beta * self.leap)
         if self.low < step < self.high:
             return step
         return sqrt(self.low * self.high) if self.low > 0 and self.high < inf else last.beta
@@ -169,7 +172,7 @@ def _beyond(point: Point) -> float:
         return 0.0 if point.slope > 0 else inf
     step = -point.slope / point.curvature
     bend = -point.third / point.curvature / 2 * step
-    if abs(bend) < 0.5:
+    if abs(bend) < 0.5 and -point.slope < 2 * point.limit:
         return point.beta + step * (1 + bend)
     rest = point.limit - point.slope
     return point.beta + log(rest / point.limit) * rest / point.curvature if rest > 0 else inf
