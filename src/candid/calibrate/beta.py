@@ -54,7 +54,7 @@ class Beta:
         labels: Labels,
         weights: Float[np.ndarray, " n"] | None = None,
         *,
-        ridge: float | Literal["auto"] = "auto",
+        ridge: float | str = "auto",
     ) -> "Beta":
         """The three parameters that minimise, for each class, its nll + ridge * ((a/B - 1)^2 + (b/B - 1)^2 + c^2).
 

@@ -53,7 +53,7 @@ class BiasCorrected:
         labels: Labels,
         weights: Float[np.ndarray, " n"] | None = None,
         *,
-        ridge: float | Literal["auto"] = "auto",
+        ridge: float | str = "auto",
     ) -> "BiasCorrected":
         """The beta >= 0 and intercepts that minimise nll + ridge * ((beta / beta_T - 1)^2 + sum bias^2).
 

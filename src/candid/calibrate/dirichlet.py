@@ -48,8 +48,8 @@ class Dirichlet:
         labels: Labels,
         weights: Float[np.ndarray, " n"] | None = None,
         *,
-        ridge: float | Literal["auto"] = "auto",
-        ridge_bias: float | Literal["auto"] = "auto",
+        ridge: float | str = "auto",
+        ridge_bias: float | str = "auto",
     ) -> "Dirichlet":
         """The matrix and intercepts that minimise, with V = matrix / beta - I and beta the inverse temperature,
 

@@ -4,7 +4,7 @@ https://arxiv.org/abs/2003.07329, sec. 4.1.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -19,7 +19,7 @@ from candid.types import Labels, Logits, Probs
 
 __all__ = ["EnsembleTemperature"]
 
-Loss = Literal["nll", "brier"]
+LOSSES = ("brier", "nll")
 Members = Float[np.ndarray, "3 rows k"]
 
 
@@ -53,7 +53,7 @@ class EnsembleTemperature:
         labels: Labels,
         weights: Float[np.ndarray, " n"] | None = None,
         *,
-        loss: Loss = "nll",
+        loss: str = "nll",
     ) -> "EnsembleTemperature":
         """The temperature of least nll, then the three weights of least `loss`: "nll" or "brier" (squared error).
 
@@ -68,8 +68,8 @@ class EnsembleTemperature:
         >>> fitted(logits)[[0, 9], 0].round(3).tolist()
         [0.889, 0.667]
         """
-        if loss not in get_args(Loss):
-            raise InputError(f"unknown loss {loss!r}; {nearest(str(loss), get_args(Loss))}")
+        if loss not in LOSSES:
+            raise InputError(f"unknown loss {loss!r}; {nearest(loss, LOSSES)}")
         rows = examples(logits, labels, weights)
         temperature = Temperature.fit(rows.logits, rows.labels, rows.share).value
         best, value = (_least_nll if loss == "nll" else _least_brier)(rows, temperature)

@@ -1,7 +1,8 @@
 """Whether a fit without ridge has an optimum at all, and the solution where it has.
 
 A penalised optimum moves by a fixed number of nats each time the ridge falls a thousandfold when there is nothing to
-find at ridge 0, and stands still when there is. (Albert and Anderson 1984 call the first case separation.)
+find at ridge 0, and stands still when there is. (Albert and Anderson 1984 call the first case separation.) Where the
+likelihood has less left to gain than float64 can show, standing still is what it does.
 """
 
 from collections.abc import Callable

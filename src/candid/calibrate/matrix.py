@@ -51,8 +51,8 @@ class Matrix:
         labels: Labels,
         weights: Float[np.ndarray, " n"] | None = None,
         *,
-        ridge: float | Literal["auto"] = "auto",
-        ridge_bias: float | Literal["auto"] = "auto",
+        ridge: float | str = "auto",
+        ridge_bias: float | str = "auto",
     ) -> "Matrix":
         """The matrix and intercepts that minimise, with V = matrix / beta - I and beta the inverse temperature,
 

@@ -3,7 +3,7 @@ Berta, Holzmueller, Jordan and Bach 2026 (structured vector and matrix scaling, 
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -18,7 +18,7 @@ from candid.types import Labels, Logits, Probs
 
 __all__ = ["Structured"]
 
-Form = Literal["matrix", "vector"]
+FORMS = ("matrix", "vector")
 Block = Float[np.ndarray, "rows k"]
 
 
@@ -55,8 +55,8 @@ class Structured:
         labels: Labels,
         weights: Float[np.ndarray, " n"] | None = None,
         *,
-        form: Form = "matrix",
-        ridge: float | Literal["auto"] = "auto",
+        form: str = "matrix",
+        ridge: float | str = "auto",
     ) -> "Structured":
         """The deviations from temperature scaling that minimise the following, nll the (weighted) mean in nats.
 
@@ -73,8 +73,8 @@ class Structured:
         >>> fitted(logits)[[0, 3]].round(4).tolist()                          # 2 of 3, and 1 of 2, are right
         [[0.6667, 0.3333], [0.5, 0.5]]
         """
-        if form not in get_args(Form):
-            raise InputError(f"unknown form {form!r}; {nearest(str(form), get_args(Form))}")
+        if form not in FORMS:
+            raise InputError(f"unknown form {form!r}; {nearest(form, FORMS)}")
         rows = examples(logits, labels, weights)
         pulled = anchor(rows)
         strength = check_ridge(ridge, rows.auto_ridge)

@@ -46,7 +46,7 @@ class Vector:
         labels: Labels,
         weights: Float[np.ndarray, " n"] | None = None,
         *,
-        ridge: float | Literal["auto"] = "auto",
+        ridge: float | str = "auto",
     ) -> "Vector":
         """The slopes and intercepts that minimise nll + ridge * (sum (scale / beta - 1)^2 + sum bias^2).
 
