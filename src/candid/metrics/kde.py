@@ -13,7 +13,6 @@ where most confidences lie within a bandwidth of 1, the mirror carries them down
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.signal import oaconvolve
 
 from candid.errors import InputError
 from candid.metrics.smooth import on_grid
@@ -80,6 +79,8 @@ def _density(counts: Float[np.ndarray, " cells"], reach: float) -> Float[np.ndar
     last = len(counts) - 1
     half = int(reach * last)
     u = np.arange(-half, half + 1) / (reach * last)
+    from scipy.signal import oaconvolve  # here, for it loads all of scipy.stats: half a second that others need not pay
+
     spread = oaconvolve(counts, (1.0 - u**2) ** 3)
     inside: Float[np.ndarray, " cells"] = spread[half : half + last + 1].copy()
     inside[: half + 1] += spread[half::-1]

@@ -10,7 +10,7 @@ for a saturated model the value lies below the integral above.
 
 import numpy as np
 from jaxtyping import Float
-from scipy.signal import fftconvolve
+from scipy import fft
 
 from candid.metrics.top import check_top, top_of_probs
 from candid.types import Correct, Labels, Probs, Scores
@@ -75,5 +75,7 @@ def _smoothed(values: Float[np.ndarray, " cells"], width: float) -> Float[np.nda
     cells = len(values)
     kernel = np.exp(-0.5 * ((np.linspace(0.0, 1.0, cells) - 0.5) / width) ** 2) / (np.sqrt(2 * np.pi) * width)
     mirrored = np.concatenate([values[:0:-1], values, values[-2::-1]])
-    full: Float[np.ndarray, " valid"] = fftconvolve(mirrored, kernel, mode="valid")
-    return full[cells // 2 : cells // 2 + cells]
+    size = fft.next_fast_len(len(mirrored) + cells - 1, real=True)
+    full: Float[np.ndarray, " full"] = fft.irfft(fft.rfft(mirrored, size) * fft.rfft(kernel, size), size)
+    start = cells - 1 + cells // 2
+    return full[start : start + cells]
