@@ -433,6 +433,14 @@ def test_the_quadratic_over_the_simplex_is_no_higher_than_anywhere_on_a_grid(see
     assert weights @ gram @ weights - 2 * linear @ weights <= values.min() + 1e-9
 
 
+@pytest.mark.parametrize("method", [Vector, Matrix])
+def test_a_huge_number_in_place_of_a_mask_is_refused_where_it_spoils_the_fit(method):
+    logits, labels = sample(n=500, k=6)
+    logits[:, 4:] = -1e15
+    with pytest.raises(InputError, match="use -inf"):
+        method.fit(logits, np.minimum(labels, 3))
+
+
 def test_unknown_options_name_the_known_ones():
     with pytest.raises(InputError, match="brier"):
         EnsembleTemperature.fit(*sample(), loss="briar")

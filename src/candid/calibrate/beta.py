@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from candid.calibrate.binomial import Pass, Theta, descend
 from candid.calibrate.columns import check_classes
-from candid.calibrate.descent import Minimum
+from candid.calibrate.descent import Minimum, settled
 from candid.calibrate.diagonal import TINY, normalised
 from candid.calibrate.examples import Anchor, Examples, Mask, View, anchor, examples, log_probs
 from candid.calibrate.existence import check_ridge, refuse_absent, without_ridge
@@ -171,7 +171,7 @@ class _Curves:
 
 def _fit(curves: _Curves) -> Minimum:
     if curves.ridge > 0:
-        return descend(curves, curves.start)
+        return settled(descend(curves, curves.start))
     refuse_absent(curves.rows)
     return without_ridge(
         lambda strength: descend(replace(curves, ridge=strength), curves.start),

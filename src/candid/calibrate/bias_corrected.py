@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from candid.calibrate.columns import check_classes
-from candid.calibrate.descent import Metric, Minimum, minimise
+from candid.calibrate.descent import Metric, Minimum, minimise, settled
 from candid.calibrate.diagonal import Diagonal, probabilities
 from candid.calibrate.examples import Anchor, Examples, anchor, centred, examples
 from candid.calibrate.existence import check_ridge, refuse_absent, refuse_separable, without_ridge
@@ -135,7 +135,7 @@ def _fit(rows: Examples, pulled: Anchor, ridge: float) -> tuple[Minimum, float]:
 
 def _solve(rows: Examples, pulled: Anchor, ridge: float, objective: Callable[[float], _Tied], start: Flat) -> Minimum:
     if ridge > 0:
-        return minimise(objective(ridge), start)
+        return settled(minimise(objective(ridge), start))
     refuse_absent(rows)
     refuse_separable(pulled)
     reach = np.append(objective(0.0).each.view.reach().max(), np.ones(rows.classes))

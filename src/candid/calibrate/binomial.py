@@ -38,7 +38,7 @@ def descend(function: Callable[[Theta], Pass], start: Theta) -> Minimum:
     here, value = start, np.full(len(start), np.inf)
     gradient, hessian = np.zeros(start.shape), np.zeros((*start.shape, 3))
     tried, step, passes = start, np.ones(len(start)), 0
-    done = np.zeros(len(start), dtype=bool)
+    decrement, done = np.full(len(start), np.inf), np.zeros(len(start), dtype=bool)
     while passes < PASSES:
         passes += 1
         there = function(tried)
@@ -49,14 +49,17 @@ def descend(function: Callable[[Theta], Pass], start: Theta) -> Minimum:
         hessian = np.where(better[:, None, None], there.hessian, hessian)
         move = _towards(here, gradient, hessian)
         step = np.where(better, 1.0, step / 2.0)
-        done = -np.einsum("ij,ij->i", gradient, move) <= TOLERANCE
+        decrement = -np.einsum("ij,ij->i", gradient, move)
+        done = decrement <= TOLERANCE
         if (done | (step < SHORTEST)).all():
             break
         tried = np.where(done[:, None], here, here + step[:, None] * move)
     stuck = gradient > 0
     stuck[:, 2] = False
     left = np.where(stuck & (here <= 0), 0.0, gradient)
-    return Minimum(here.ravel(), float(value.sum()), left.ravel(), passes, bool(done.all()))
+    return Minimum(
+        here.ravel(), float(value.sum()), left.ravel(), passes, bool(done.all()), float(decrement.max()) / 2.0
+    )
 
 
 def _towards(here: Theta, gradient: Theta, hessian: Square) -> Theta:

@@ -15,12 +15,15 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["Minimum", "Objective", "minimise"]
+from candid.errors import InputError
+
+__all__ = ["Metric", "Minimum", "Objective", "minimise", "settled"]
 
 Vector = Float[np.ndarray, " p"]
 Metric = Callable[[Vector], Vector]
 
 TOLERANCE = 1e-9
+UNSETTLED = 1e-8  # nats
 MEMORY = 20
 QUICK = 50  # steps of L-BFGS
 STEPS = 100  # steps of Newton
@@ -48,13 +51,14 @@ class Objective(Protocol):
 
 
 class Minimum(NamedTuple):
-    """Where the search ended, the value and gradient there, the passes, and whether it got to the tolerance."""
+    """Where the search ended, the value and gradient there, the passes, whether it got to the tolerance; nats left."""
 
     point: Vector
     value: float
     gradient: Vector
     evaluations: int
     converged: bool
+    left: float
 
 
 @dataclass
@@ -66,6 +70,7 @@ class _Walk:
     value: float
     gradient: Vector
     passes: int = 1
+    left: float = inf
 
     def go(self, direction: Vector) -> bool:
         """Move along a direction of descent to where the slope has flattened; False where it does not descend."""
@@ -79,14 +84,25 @@ class _Walk:
 
     def decrement(self, metric: Metric) -> float:
         """sqrt(g' metric(g)), about the root of twice what is left to gain."""
-        return sqrt(max(0.0, float(self.gradient @ metric(self.gradient))))
+        self.left = max(0.0, float(self.gradient @ metric(self.gradient))) / 2.0
+        return sqrt(2.0 * self.left)
 
 
 def minimise(objective: Objective, start: Vector) -> Minimum:
     """The minimum, found when the decrement sqrt(g' metric(g)) is below 1e-9."""
     walk = _Walk(objective, start, *objective(start))
     converged = _quickly(walk) or _surely(walk)
-    return Minimum(walk.point, walk.value, walk.gradient, walk.passes, converged)
+    return Minimum(walk.point, walk.value, walk.gradient, walk.passes, converged, walk.left)
+
+
+def settled(found: Minimum) -> Minimum:
+    """The same, after refusing one that lies more than 1e-8 nats above its minimum."""
+    if not found.converged and found.left > UNSETTLED:
+        raise InputError(
+            f"the fit stopped {found.left:.2g} nats above its optimum, which happens when logits differ by 1e12 and more; "
+            "if a large negative number stands for classes that are not on offer, use -inf"
+        )
+    return found
 
 
 def _quickly(walk: _Walk) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from candid.calibrate.descent import Minimum, minimise
+from candid.calibrate.descent import Minimum, minimise, settled
 from candid.calibrate.examples import Anchor, Examples, Mask, View
 from candid.calibrate.existence import refuse_absent, refuse_separable, without_ridge
 from candid.types import Probs
@@ -136,7 +136,7 @@ def fit_diagonal(rows: Examples, view: View, pulled: Anchor, ridge: float) -> Mi
         return minimise(objective, start)
 
     if ridge > 0:
-        return fit(ridge)
+        return settled(fit(ridge))
     refuse_absent(rows)
     refuse_separable(pulled)
     reach = np.append(view.reach(), np.ones(rows.classes))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from candid.calibrate.descent import Metric, Minimum, minimise
+from candid.calibrate.descent import Metric, Minimum, minimise, settled
 from candid.calibrate.diagonal import normalised
 from candid.calibrate.examples import Anchor, Examples, View
 from candid.calibrate.existence import refuse_absent, refuse_separable, without_ridge
@@ -151,7 +151,7 @@ def fit_full(rows: Examples, view: View, pulled: Anchor, penalty: Weights) -> Af
         return minimise(objective, np.zeros(penalty.size) if start is None else start)
 
     if penalty.min() > 0:
-        found = fit(0.0)
+        found = settled(fit(0.0))
     else:
         if penalty[0, -1] == 0:
             refuse_absent(rows)

@@ -24,7 +24,8 @@ ACROSS = 10.0  # off-diagonal over intercept penalty; see docs of `ridge`
 class Matrix:
     """Fitted matrix scaling: calling it returns softmax(`matrix` @ x + `bias`), x the logits less their row's mean.
 
-    The mean is taken over the classes on offer, so that a constant added to a row changes nothing. `bias` sums to 0.
+    The mean is taken over the classes on offer, so that a constant added to a row changes nothing; mark the others by
+    -inf, not by a large negative number, which would move the mean. `bias` sums to 0.
     `nll` is the mean negative log-likelihood of the fitted rows in nats without the penalty, `n` the rows with
     positive weight, `evaluations` the passes over them, `gradient` the norm of what is left of the gradient.
     """

@@ -20,7 +20,8 @@ __all__ = ["Vector"]
 class Vector:
     """Fitted vector scaling: calling it returns softmax(`scale` * x + `bias`), x the logits less the mean of their row.
 
-    The mean is taken over the classes on offer, so that a constant added to a row changes nothing. `bias` sums to 0.
+    The mean is taken over the classes on offer, so that a constant added to a row changes nothing; mark the others by
+    -inf, not by a large negative number, which would move the mean. `bias` sums to 0.
     `ridge` is the penalty that was used, `nll` the mean negative log-likelihood of the fitted rows in nats without
     it, `n` the rows with positive weight, `evaluations` the passes over them, `gradient` the norm of what is left of
     the gradient: the objective lies at most `gap` nats above its minimum.
