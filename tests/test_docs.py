@@ -19,20 +19,40 @@ def test_links_lead_to_files_that_exist(page):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_the_python_of_the_readme_runs(monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv("CANDID_CACHE", str(tmp_path))
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """Both pages encode the same photos with the same model: once is enough."""
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+def run_python(page):
+    """Runs the Python blocks of a page, each by itself, and returns them as one text."""
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
     assert blocks
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+        exec(compile(block, page.name, "exec"), {})
+    return "\n".join(blocks)
+
+
+def test_the_python_of_the_readme_runs(monkeypatch, cache, capsys):
+    monkeypatch.setenv("CANDID_CACHE", cache)
+    run_python(ROOT / "README.md")
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_the_python_of_the_calibrators_page_prints_what_it_says(monkeypatch, cache, capsys):
+    monkeypatch.setenv("CANDID_CACHE", cache)
+    said = re.findall(r"print\(.*\)  # (.*)", run_python(ROOT / "docs" / "calibrators.md"))
+    number = re.compile(r"\d+(?:\.\d+)?")
+    shown, expected = (list(map(float, number.findall(text))) for text in (capsys.readouterr().out, " ".join(said)))
+    assert shown == pytest.approx(expected, abs=0.02)
 
 
 def test_the_changelog_names_this_version():
     assert f"## {candid.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["audit", "embed", "predict", "doctor"])
+@pytest.mark.parametrize("name", ["audit", "embed", "predict", "study", "doctor"])
 def test_the_readme_or_its_pages_show_every_command(name):
     assert any(f"candid {name}" in page.read_text() for page in PAGES)
 
