@@ -99,7 +99,7 @@ def settled(found: Minimum) -> Minimum:
     """The same, after refusing one that lies more than 1e-8 nats above its minimum."""
     if not found.converged and found.left > UNSETTLED:
         raise InputError(
-            f"the fit stopped {found.left:.2g} nats above its optimum, which happens when logits differ by 1e12 and more; "
+            f"the fit stopped {found.left:.2g} nats above its optimum, as when logits differ by 1e12 and more; "
             "if a large negative number stands for classes that are not on offer, use -inf"
         )
     return found
