@@ -190,22 +190,38 @@ def _seen_by(fitted: Fitted) -> str:
     return "temperature" if fitted.other is None else "calibrator"
 
 
+ORDER = {
+    "ece": "ECE",
+    "ece_if_calibrated": "if calibrated",
+    "smooth_ece": "smooth ECE",
+    "adaptive_ece": "equal count",
+    "classwise_ece": "class-wise",
+    "nll": "NLL",
+    "brier": "Brier",
+}
+
+
 def _table(rows: list[Row], fitted: Fitted) -> Table:
+    """A number a row; with a reference beside the calibrator a number a column, which a page has room for."""
     named = {(found.metric, found.slice): found for found in rows}
-    columns = [name for name in ("raw", "temperature", "calibrated") if ("ece", name) in named]
-    order = ("ece", "ece_if_calibrated", "smooth_ece", "adaptive_ece", "classwise_ece", "nll", "brier")
-    body = [(NUMBERS[metric].label, *(_cell(named.get((metric, name))) for name in columns)) for metric in order]
+    states = [name for name in ("raw", "temperature", "calibrated") if ("ece", name) in named]
+    words, turned = _words(fitted), len(states) > 2
+    body = [(NUMBERS[metric].label, *(_cell(named.get((metric, name))) for name in states)) for metric in ORDER]
+    brief = {metric: short for metric, short in ORDER.items() if metric != "adaptive_ece"}
+    if turned:
+        body = [(words[name], *(_cell(named.get((metric, name))) for metric in brief)) for name in states]
     return Table(
         id="calibration-numbers",
         title="The same in numbers",
-        caption="Lower is better. The second row is what an exactly calibrated model would show on this many rows.",
-        columns=("number", *(_words(fitted)[name] for name in columns)),
+        caption=f"Lower is better. The second {'number' if turned else 'row'} is what an exactly calibrated model "
+        "would show on this many rows.",
+        columns=("", *brief.values()) if turned else ("number", *(words[name] for name in states)),
         rows=tuple(body),
     )
 
 
 def _cell(found: Row | None) -> str:
-    return "infinite: a label has probability 0" if found is None else span(found)
+    return "infinite" if found is None else span(found)
 
 
 def _answer(rows: list[Row], fitted: Fitted, raw: Judged, evidence: Evidence) -> str:

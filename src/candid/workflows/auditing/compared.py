@@ -47,12 +47,12 @@ def compared(evidence: Evidence, fitted: Fitted) -> Part:
     found = {name: _tried(name, evidence, rows) for name in CALIBRATORS if not _too_wide(name, evidence)}
     tried = {name: each for name, each in found.items() if isinstance(each, _Tried)}
     numbers = {name: _numbers(each.judged, evidence.seed) for name, each in tried.items()}
-    in_use = "temperature" if fitted.other is None else fitted.other.name
+    in_use = fitted.other.name if fitted.other else "temperature" if fitted.mends else "none"
     section = Section(
         id="calibrators",
         title="Would another calibrator have done better?",
         answer=" ".join(_answer(tried, in_use, len(rows), evidence)),
-        figures=(_table(found, numbers, in_use),),
+        figures=(_table(found, numbers, in_use, evidence.seed),),
     )
     shown = tuple(
         row(metric, f"calibrator: {name}", estimate, label=f"{NUMBERS[metric].label}, after {spoken(name)}")
@@ -103,7 +103,7 @@ def _numbers(judged: Judged, seed: int) -> dict[str, Estimate]:
         "accuracy": metrics.proportion(int(judged.correct.sum()), n),
     }
     if np.isfinite(judged.nll).all():
-        found["nll"] = resampled.bootstrap_rows(resampled.mean_of(judged.nll), n, seed=seed, within=(0.0, inf))
+        found["nll"] = _mean(judged.nll, seed)
     return found
 
 
@@ -129,10 +129,10 @@ def _choice(best: str, tried: dict[str, _Tried], in_use: str, seed: int) -> str:
     by = "By likelihood on calibration rows held out in turn"
     if best == in_use:
         return f"{by}, the one in use, {spoken(best)}, is the best."
-    if in_use not in tried:
+    if in_use not in tried or not np.isfinite(tried[in_use].held_out).all():
         return f"{by}, {spoken(best)} is the best (--calibrator {best})."
     gained = tried[in_use].held_out - tried[best].held_out
-    found = resampled.bootstrap_rows(resampled.mean_of(gained), len(gained), seed=seed, within=(-inf, inf))
+    found = _mean(gained, seed)
     if found.low > 0:
         return f"{by}, {spoken(best)} beats {spoken(in_use)} by {span(found)} nats a row: try --calibrator {best}."
     return (
@@ -141,23 +141,29 @@ def _choice(best: str, tried: dict[str, _Tried], in_use: str, seed: int) -> str:
     )
 
 
-def _table(found: dict[str, _Tried | str], numbers: dict[str, dict[str, Estimate]], in_use: str) -> Table:
+def _mean(losses: Float[np.ndarray, " rows"], seed: int) -> Estimate:
+    return resampled.bootstrap_rows(resampled.mean_of(losses), len(losses), seed=seed, within=(-inf, inf))
+
+
+def _table(found: dict[str, _Tried | str], numbers: dict[str, dict[str, Estimate]], in_use: str, seed: int) -> Table:
+    """The one in use first, then the likeliest on rows held out."""
     body: list[tuple[str | int | None, ...]] = []
-    for name, each in found.items():
+    losses = {name: inf if isinstance(each, str) else float(each.held_out.mean()) for name, each in found.items()}
+    for name in sorted(found, key=lambda name: (name != in_use, losses[name])):
+        each = found[name]
         called = name + (" (in use)" if name == in_use else "")
         if isinstance(each, str):
             body.append((called, f"not fitted: {each}", None, None, None))
         else:
             mine = numbers[name]
             nll = span(mine["nll"]) if "nll" in mine else "infinite"
-            held_out = float(each.held_out.mean())
-            kept = f"{held_out:.3f}" if np.isfinite(held_out) else "infinite"
+            kept = span(_mean(each.held_out, seed)) if np.isfinite(losses[name]) else "infinite"
             body.append((called, span(mine["ece"]), share(mine["accuracy"]), nll, kept))
     return Table(
         id="calibrators-numbers",
         title="Every calibrator on the same rows",
-        caption="The last column chose: negative log-likelihood of calibration rows, each under a fit on the others. "
-        "The rest is read on the evaluation rows.",
-        columns=("calibrator", "ECE", "right", "negative log-likelihood", "the same, held out"),
+        caption="The last column chose: mean negative log-likelihood of calibration rows, each under a fit on the "
+        "others. The rest is read on the evaluation rows.",
+        columns=("calibrator", "ECE", "right", "log-likelihood loss", "the same, held out"),
         rows=tuple(body),
     )

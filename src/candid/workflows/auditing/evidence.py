@@ -51,7 +51,7 @@ class Evidence:
     detector: str = "mcm"
     calibrator: str = "temperature"
     coverage: float = 0.9
-    sets: ConformalMethod | None = "lac"
+    sets: str | None = "lac"
 
     def __post_init__(self) -> None:
         n, classes = len(self.known), self.head.classes

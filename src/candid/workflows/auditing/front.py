@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from candid import models
-from candid.calibrate.conformal_scores import ConformalMethod
 from candid.errors import InputError
 from candid.report import Report
 from candid.report.content import Content
@@ -39,7 +38,7 @@ def audit(
     detector: str = "mcm",
     calibrator: str = "temperature",
     coverage: float = 0.9,
-    sets: ConformalMethod | None = "lac",
+    sets: str | None = "lac",
     cache: bool | Path = True,
     batch_size: int = 64,
     workers: int | None = None,
@@ -51,9 +50,9 @@ def audit(
 
     `classes` default to those of the known set, `templates` to `models.TEMPLATES`. `labels` is how many labelled rows
     may fit the `calibrator`, a row of `calibrate.METHODS` that needs labels (None: half). `sets` is the kind of
-    prediction sets the report and the predictor hold at this `coverage`, None for none. `ood` sets hold none of the
-    classes, `shift` sets hold the same ones under other conditions, `transfer` sets are other labelled data.
-    `progress(set, done, total)` is told how encoding goes.
+    prediction sets (lac, aps, raps, saps) that report and predictor hold at this `coverage`, None for none. `ood` sets
+    hold none of the classes, `shift` sets hold the same ones under other conditions, `transfer` sets are other labelled
+    data. `progress(set, done, total)` is told how encoding goes.
     Definitions and verdict rules: docs/studies/audit.md.
     """
     names, wordings = _classes(classes, known), tuple(models.TEMPLATES if templates is None else templates)

@@ -218,6 +218,7 @@ def _figure(steps: list[int], curve: Curve, raw: Judged, floor: Estimate, fitted
     shipped = float(resampled.ece_of(raw.confidence, raw.correct)(everything)[0])
     low, high = np.quantile(curve, [0.025, 0.975], axis=1)
     name = "a temperature" if fitted.other is None else fitted.words
+    none = "no temperature" if fitted.other is None else "shipped"
     line = Line(
         name=f"after {name} from this many labels",
         x=tuple(float(step) for step in steps),
@@ -229,7 +230,7 @@ def _figure(steps: list[int], curve: Curve, raw: Judged, floor: Estimate, fitted
         id="ece-by-labels",
         title="Calibration error against number of labels",
         caption=f"Mean and 95% band over {DRAWS} draws from the calibration rows, read on {len(raw.correct):,} other "
-        f"rows. A draw without an optimum counts as no {fitted.short}. Large draws overlap: the band is too narrow "
+        f"rows. A draw without an optimum counts as {none}. Large draws overlap: the band is too narrow "
         "there.",
         x_label=f"labels used to fit the {fitted.short}",
         y_label="ECE",

@@ -5,12 +5,14 @@ with it; the temperature, one number, does (docs/studies/audit.md says what that
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from jaxtyping import Bool
 
 from candid import metrics
 from candid.calibrate import ConformalSet
+from candid.calibrate.conformal_scores import ConformalMethod
 from candid.report.content import Bars, Counts, Histogram, Marker, Row, Section, Table
 from candid.types import Correct, Estimate, Features, Groups, Labels, Logits
 from candid.workflows.auditing.evidence import Evidence, align
@@ -61,10 +63,8 @@ def prediction_sets(evidence: Evidence, fitted: Fitted) -> tuple[Part, Conformal
 
 
 def _judged(evidence: Evidence, how: Fitted, rows: Labels) -> Judged:
-    assert evidence.sets is not None
-    made = ConformalSet.fit(
-        how.probs(evidence.logits[rows]), evidence.truth[rows], evidence.coverage, evidence.sets, seed=evidence.seed
-    )
+    probs, method = how.probs(evidence.logits[rows]), cast(ConformalMethod, evidence.sets)
+    made = ConformalSet.fit(probs, evidence.truth[rows], evidence.coverage, method, seed=evidence.seed)
     sets = made(how.probs(evidence.logits[evidence.evaluation]))
     return Judged(made, sets, _inside(sets, evidence.truth[evidence.evaluation]))
 
@@ -136,15 +136,14 @@ def _answer(
     named = {(found.metric, found.slice): found for found in rows}
     held, due = named["set_coverage", used], named["set_coverage_expected", used]
     law = metrics.expected_coverage(due.n, evidence.coverage)
+    single = f"; {span(named['set_single', used])} of the sets hold one label"
+    if ("set_single_right", used) in named:
+        single += f", and of these {span(named['set_single_right', used])} are right"
     text = [
         f"Asked for sets that hold the right label {_promised(evidence)} of the time ({evidence.sets}), it gives sets "
-        f"that do on {span(held)} of {held.n:,} rows, with {span(named['set_size', used])} labels on average. "
-        f"{span(named['set_single', used])} of the sets hold one label"
-        + (f" (right on {span(named['set_single_right', used])})" if ("set_single_right", used) in named else "")
-        + f"; {span(named['set_empty', used])} are empty: no label there is as probable as right ones used to be.",
-        f"Over draws of {due.n:,} threshold rows the coverage of new images lies in {percent(law.low)} to "
-        f"{percent(law.high)} (95%, Beta law), measured on {held.n:,} rows in {percent(due.low or 0)} to "
-        f"{percent(due.high or 1)}.",
+        f"that do on {span(held)} of {held.n:,} rows, with {span(named['set_size', used])} labels on average{single}.",
+        f"The thresholds come from {due.n:,} rows: over draws of as many, coverage lies in {percent(law.low)} to "
+        f"{percent(law.high)} (95%, Beta law).",
         _honesty(fitted, n),
     ]
     for noun, plural, kinds in (("class", "classes", by_class), ("group", "groups", groups)):
@@ -227,7 +226,8 @@ def _table(rows: list[Row], states: list[str], evidence: Evidence, fitted: Fitte
         id="sets-numbers",
         title="Prediction sets in numbers",
         caption="Should be: where the coverage lies in 95 of 100 draws if the rows come from one source, which shifted "
-        "rows do not. Smaller sets are better at equal coverage.",
+        "rows do not. Smaller sets are better at equal coverage. Empty: no label is as probable as right ones used to "
+        "be; candid predict then prints an empty set.",
         columns=("rows", "hold the label", "should be", "labels", "one label", "of these right", "empty", "n"),
         rows=tuple(body),
     )

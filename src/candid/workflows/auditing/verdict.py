@@ -118,7 +118,7 @@ def _sets(rows: Rows) -> Finding | None:
         return None
     found, due = rows["set_coverage", state], rows["set_coverage_expected", state]
     low = due.value if due.low is None else due.low
-    text = f"They hold it on {span(found)} of {found.n:,} rows; {percent(low)} or more was to be expected."
+    text = f"Prediction sets hold the label on {span(found)} of {found.n:,} rows; {percent(low)} or more was due."
     return ("good" if found.value >= low else "caution"), text
 
 
@@ -133,7 +133,7 @@ def _sets_shifted(rows: Rows) -> Finding | None:
         return None
     worst, promised = min(sets, key=lambda row: row.value), rows["set_coverage_expected", state].value
     name = worst.slice.removeprefix("shift: ").removesuffix(f", {state}")
-    text = f"On {name} they hold it on {span(worst)}, where {percent(promised)} was promised without a shift."
+    text = f"On {name} the sets hold the label on {span(worst)}; without a shift {percent(promised)} is promised."
     high = worst.value if worst.high is None else worst.high
     return ("good" if high >= promised else "caution"), text
 
@@ -184,7 +184,7 @@ def _calibrator_rule(calibrator: str) -> Rule:
         gained = rows.get(("nll_below_temperature", "all"))
         if gained is None or gained.high is None:
             return "good", f"Fitted, with no temperature to compare it to; {right}."
-        text = f"It gains {span(gained)} nats a row over one temperature; {right}."
+        text = f"{words[:1].upper()}{words[1:]} gains {span(gained)} nats a row over one temperature; {right}."
         return ("caution" if gained.high < 0 else "good"), text
 
     return Rule(f"The {words} asked for could be fitted, and is not surely worse than one temperature.", judge)
