@@ -5,26 +5,26 @@ the other the threshold, for a threshold from rows that fitted the probabilities
 """
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from candid import calibrate, metrics
 from candid.arrays import softmax
 from candid.errors import InputError
-from candid.types import Estimate, Labels, Logits, Probs
+from candid.types import Estimate, Labels, Probs
 from candid.workflows.auditing import resampled
 from candid.workflows.auditing.calibration import fit_temperature
+from candid.workflows.calibrators import CALIBRATORS, SQUARE, fit, probabilities
 from candid.workflows.studying.answers import Answers, Cell
 from candid.workflows.studying.finding import Finding
 from candid.workflows.studying.measured import How, Note
 from candid.workflows.studying.questions import asked
 
-__all__ = ["SET_METHODS", "calibrated_probs", "methods"]
+__all__ = ["SET_METHODS", "methods"]
 
 SET_METHODS: tuple[Literal["lac", "aps", "raps", "saps"], ...] = ("lac", "aps", "raps", "saps")
-SQUARE = ("dirichlet", "matrix")  # k x k parameters
-WIDEST = 300  # classes beyond which those are left out: they need more rows than such sets have
+WIDEST = 300  # classes beyond which calibrators with k x k numbers are left out: sets have too few rows for them
 
 
 def methods(answers: Answers, name: str) -> Iterator[Finding]:
@@ -37,21 +37,13 @@ def methods(answers: Answers, name: str) -> Iterator[Finding]:
             yield from _sets(cell, note, found.name, answers.plan.coverage, answers.plan.seed)
 
 
-def calibrated_probs(fitted: Any, logits: Logits) -> Probs:
-    """Probabilities of any fitted calibrator: those that return logits go through a softmax."""
-    out = fitted(logits)
-    probs: Probs = softmax(out) if fitted.returns == "logits" else out
-    return probs
-
-
 def _calibrators(cell: Cell, note: Note, used_on: str, seed: int) -> Iterator[Finding]:
     logits, labels = cell.judging()
-    calibrator: Any
-    for method, calibrator in calibrate.METHODS.items():
-        if calibrator.needs != "labels" or (method in SQUARE and logits.shape[1] > WIDEST):
+    for method in CALIBRATORS:
+        if method in SQUARE and logits.shape[1] > WIDEST:
             continue
         try:
-            probs = calibrated_probs(calibrator.fit(*cell.fitting()), logits)
+            probs = probabilities(fit(method, *cell.fitting()), logits)
         except InputError:  # no optimum on these rows, or too few of them: the table shows a gap
             continue
         how = How(used_on, used_on, method, len(cell.fits))
