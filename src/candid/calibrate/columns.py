@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from candid.arrays import check_labels
+from candid.calibrate.weights import check_weights
 from candid.errors import InputError
 from candid.metrics.rows import Highest, highest, inverse_mass, row_blocks
 from candid.types import Labels, Logits, Probs
@@ -47,7 +48,7 @@ class Rows:
         """The rows, after refusing what cannot be fitted; a label must be on offer in its row, if that row counts."""
         best = highest(logits)
         labels = check_labels(labels, classes=logits.shape[1], rows=len(logits))
-        weights = _check_weights(weights, len(logits))
+        weights = None if weights is None else check_weights(weights, len(logits))
         masked = np.isneginf(logits[np.arange(len(logits)), labels])
         if weights is not None:
             masked &= weights > 0
@@ -153,12 +154,3 @@ def check_classes(logits: Logits, classes: int) -> Highest:
             f"fitted on {classes} classes, got logits of {logits.shape[1]}; fit on the classes you apply to"
         )
     return best
-
-
-def _check_weights(weights: Float[np.ndarray, " n"] | None, rows: int) -> Float[np.ndarray, " n"] | None:
-    if weights is None:
-        return None
-    weights = np.asarray(weights, dtype=np.float64)
-    if weights.shape != (rows,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise InputError(f"weights must be {rows} finite numbers >= 0, not all 0, one a row; got shape {weights.shape}")
-    return weights

@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float, Int
 from candid.arrays import check_labels
 from candid.calibrate.likelihood import Likelihood
 from candid.calibrate.newton import solve
-from candid.errors import InputError, NoOptimum
+from candid.calibrate.weights import shares
+from candid.errors import NoOptimum
 from candid.metrics.rows import highest, tilted
 from candid.types import Labels, Logits
 
@@ -103,23 +104,12 @@ def examples(logits: Logits, labels: Labels, weights: Float[np.ndarray, " n"] | 
     """The rows of positive weight, after refusing what no softmax can use and labels that were not on offer."""
     top = highest(logits).value
     labels = check_labels(labels, classes=logits.shape[1], rows=len(logits))
-    share = check_weights(weights, len(logits))
+    share = shares(weights, len(logits))
     if not share.all():
         keep = share > 0
         logits, labels, top, share = logits[keep], labels[keep], top[keep], share[keep]
     Likelihood.of(logits, labels, top, share)  # refuses a masked label
     return Examples(logits, labels, top.astype(np.float64), share, 1.0 / float(share @ share))
-
-
-def check_weights(weights: Float[np.ndarray, " n"] | None, rows: int) -> Float[np.ndarray, " n"]:
-    """Shares of the rows, which sum to 1, after refusing weights that are not weights."""
-    if weights is None:
-        return np.full(rows, 1.0 / rows)
-    weights = np.asarray(weights, dtype=np.float64)
-    if weights.shape != (rows,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise InputError(f"weights must be {rows} finite numbers >= 0, not all 0, one a row; got shape {weights.shape}")
-    shares: Float[np.ndarray, " n"] = weights / weights.sum()
-    return shares
 
 
 def anchor(rows: Examples) -> Anchor:

@@ -12,6 +12,7 @@ from candid.arrays import check_labels, check_logits
 from candid.calibrate.likelihood import Likelihood, Objective, effective_rows
 from candid.calibrate.newton import Root, solve
 from candid.calibrate.streaming import Streamed
+from candid.calibrate.weights import shares
 from candid.errors import InputError
 from candid.metrics.rows import highest
 from candid.metrics.streaming import VectorRows, block_size, check_vectors
@@ -132,14 +133,3 @@ def _standard_error(share: Float[np.ndarray, " n"], root: Root) -> float:
     sandwich = sqrt(root.near.scatter) / curvature
     model = 1.0 / sqrt(effective_rows(share) * curvature)
     return max(sandwich, model) / root.beta**2
-
-
-def shares(weights: Float[np.ndarray, " n"] | None, rows: int) -> Float[np.ndarray, " n"]:
-    """Each row's part of the whole: its weight over their sum; equal ones without weights."""
-    if weights is None:
-        return np.full(rows, 1.0 / rows)
-    weights = np.asarray(weights, dtype=np.float64)
-    if weights.shape != (rows,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise InputError(f"weights must be {rows} finite numbers >= 0, not all 0, one a row; got shape {weights.shape}")
-    share: Float[np.ndarray, " n"] = weights / weights.sum()
-    return share
