@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 from colour_model import ColourModel, colour_folder
 
@@ -18,6 +19,7 @@ from candid.workflows.studying.claims import claims
 from candid.workflows.studying.finding import COLUMNS, Finding, ModelFindings
 from candid.workflows.studying.plan import FEWEST
 from candid.workflows.studying.questions import OWN, SHIPPED, tables, transfer
+from candid.workflows.studying.trends import r_squared, spearman, trend_table
 
 LEVELS = {"red": ("warm",), "yellow": ("warm",), "green": ("cold",), "blue": ("cold",)}
 PROMPTS = {"photo": ("a photo of a {}.",), "name": ("{}",)}
@@ -316,6 +318,24 @@ def test_prompts_and_levels_compare_with_the_temperature_of_the_same_prompt():
     assert outcomes(found)["A5"] == "holds"
     worse = [replace(each, value=0.2) if each.method == "level 0 -> level 1" else each for each in found]
     assert outcomes(worse)["A5"] == "does not hold"
+
+
+def test_the_trend_is_the_rank_correlation_over_models_and_needs_five():
+    from scipy.stats import spearmanr
+
+    rng = np.random.default_rng(0)
+    right, error = rng.random(7).round(1), rng.random(7).round(1)
+    assert spearman(right, error) == pytest.approx(spearmanr(right, error).statistic)
+    assert r_squared(right, error) == pytest.approx(np.corrcoef(right, error)[0, 1] ** 2)
+    assert r_squared(right, np.ones(7)) is None
+    found = [
+        made(f"m{i}", "vlm", SHIPPED, value, metric=metric)
+        for i in range(7)
+        for metric, value in (("accuracy", right[i]), ("ece", error[i]))
+    ]
+    (line,) = trend_table(found, ["a"], seed=0).rows
+    assert line[:4] == ("a", "vlm", SHIPPED, 7)
+    assert trend_table([each for each in found if each.model < "m4"], ["a"], seed=0) is None
 
 
 def test_the_command_asks_resumes_repeats_and_names_what_failed(tmp_path, capsys):

@@ -16,7 +16,7 @@ from candid.workflows.judged import Judged, judge
 from candid.workflows.studying.answers import Answers
 from candid.workflows.studying.finding import Finding
 
-__all__ = ["NOTHING", "How", "Note", "ece_estimate", "gap_estimate", "measures", "over_draws"]
+__all__ = ["NOTHING", "How", "Note", "ece_estimate", "gap_estimate", "measures", "over_draws", "single"]
 
 NOTHING = Fitted(None)
 
@@ -88,6 +88,11 @@ def measures(logits: Logits, labels: Labels, temperature: float, *, seed: int) -
         "nll": mean(found.nll, inf),
         "brier": mean(found.brier, 2.0),
     }
+
+
+def single(value: float, n: int) -> Estimate:
+    """A number that comes without an interval of its own."""
+    return Estimate(value, value, value, n)
 
 
 def over_draws(values: Float[np.ndarray, " draws"], n: int) -> Estimate:

@@ -10,13 +10,21 @@ from itertools import product
 import numpy as np
 
 from candid import metrics
-from candid.types import Estimate
 from candid.workflows.auditing.calibration import Fitted, fit_temperature, reliability_series
 from candid.workflows.auditing.labels import ece_at, sizes
 from candid.workflows.judged import judge
 from candid.workflows.studying.answers import Answers, Cell
 from candid.workflows.studying.finding import Finding
-from candid.workflows.studying.measured import NOTHING, How, Note, ece_estimate, gap_estimate, measures, over_draws
+from candid.workflows.studying.measured import (
+    NOTHING,
+    How,
+    Note,
+    ece_estimate,
+    gap_estimate,
+    measures,
+    over_draws,
+    single,
+)
 from candid.workflows.studying.plan import StudySet
 
 __all__ = [
@@ -115,6 +123,7 @@ def few_labels(answers: Answers, name: str) -> Iterator[Finding]:
         for i, step in enumerate(steps):
             how = How(found.name, found.name, f"{step} labels", step)
             yield note.finding("ece", over_draws(errors[i], len(labels)), how)
+            yield note.finding("ece_sd", single(float(errors[i].std(ddof=1)), plan.draws), how)
             yield note.finding("temperature", over_draws(drawn[i], plan.draws), how)
             yield note.finding("classes_covered", over_draws(covered[i], plan.draws), how)
 
@@ -155,7 +164,7 @@ def label_sources(answers: Answers, name: str) -> Iterator[Finding]:
         for way, (temperature, rows, source) in _ways(answers, used, can).items():
             how = How(used.name, source, way, rows)
             yield note.finding("ece", ece_estimate(logits, labels, temperature, seed=plan.seed), how)
-            yield note.finding("temperature", Estimate(temperature, temperature, temperature, rows), how)
+            yield note.finding("temperature", single(temperature, rows), how)
         if len(cell.fits) > FEW:
             drawn, _ = _draws(cell, [FEW], plan.draws, plan.seed)
             errors = over_draws(ece_at(drawn, logits, labels)[0], len(labels))

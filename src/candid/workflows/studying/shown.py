@@ -26,6 +26,7 @@ from candid.workflows.studying import pictures
 from candid.workflows.studying.claims import Claim, Outcome, Values, claims, median_over_models
 from candid.workflows.studying.finding import COLUMNS, Finding, ModelFindings
 from candid.workflows.studying.plan import Plan, StudySet
+from candid.workflows.studying.trends import trend_table
 
 __all__ = ["Tables", "content"]
 
@@ -147,7 +148,8 @@ def _before_and_after(findings: list[Finding], plan: Plan) -> list[Figure]:
             about = f"means over the {len(shifted)} shifted sets, with the temperature of {source.name}"
             figures.append(pictures.against_accuracy(findings, shifted, name=f"{source.name}, shifted", about=about))
     judged = [each.name for each in plan.sets if each.role != "generated"]
-    return [*figures, *(pictures.set_table(findings, name) for name in judged)]
+    trend = trend_table(findings, judged, seed=plan.seed)
+    return [*figures, *([trend] if trend else []), *(pictures.set_table(findings, name) for name in judged)]
 
 
 def _transfer(findings: list[Finding], order: list[str]) -> Iterable[Figure | None]:
