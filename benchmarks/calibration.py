@@ -2,9 +2,9 @@
 
 python benchmarks/calibration.py [--quick] [--tasks NAME ...] prints a table a task: every contender in a process of its
 own, on the same files of 50,000 x 1,000 float32 numbers, one thread. "first" is its first call with late imports and
-compilation, "best" the best of up to six; "extra MB" the peak above the state before a call; "apply" what a fit costs
-on the rows held out (a fifth, at most 10,000). A ratio over 1 is in candid's favour, against the fastest contender that
-is right. A second table follows the marked tasks as rows and classes grow by 10.
+compilation, "best" the best of up to six; "extra MB" the peak of the last above the state before it; "apply" what a
+fit costs on the rows held out (a fifth, at most 10,000). A ratio is CPU seconds to candid's. WRONG is off a reference of
+our own, WORSE a higher loss on the rows held out than others reach. Then CPU seconds as rows and classes grow by 10.
 """
 
 import argparse

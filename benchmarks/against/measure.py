@@ -75,16 +75,15 @@ def one(folder: str, task: Task, name: str, limit: int) -> Row:
     except AttributeError as error:
         return {"why": f"not in this version: {error}"}
     times: list[float] = []
-    memory: list[float] = []
-    result = None
+    memory, result = 0.0, None
     _stop_after(limit)
     while len(times) < CALLS and sum(times) < ENOUGH:
         result = None
         state, start = _forget_peak(), _cpu()
         result = call()
         times.append(_cpu() - start)
-        memory.append(_peak() - state)
-    row: Row = {"first": times[0], "best": min(times), "memory": max(memory[1:] or memory)}
+        memory = _peak() - state
+    row: Row = {"first": times[0], "best": min(times), "memory": memory}
     if callable(result):  # a fit: what it returns applies it to the rows held out
         start = _cpu()
         result = result()

@@ -209,13 +209,12 @@ TASKS: Mapping[str, Task] = {
     "vector": Task(
         {
             "candid": candid("Vector"),
-            "probmetrics SVS": probmetrics(lambda c: c.SVSCalibrator()),
             "probmetrics vector": probmetrics(lambda c: c.VectorScalingCalibrator()),
             "torch-uncertainty": torch_uncertainty("VectorScaler"),
             "netcal": netcal("scaling", "LogisticCalibration", method="mle"),
         },
         held_nll,
-        0.01,
+        0.02,
         grows=True,
         unit="nats",
     ),
@@ -223,7 +222,6 @@ TASKS: Mapping[str, Task] = {
         {
             "candid": candid("Matrix"),
             "candid Dirichlet": candid("Dirichlet"),
-            "probmetrics SMS": probmetrics(lambda c: c.SMSCalibrator()),
             "probmetrics matrix": probmetrics(lambda c: c.MatrixScalingCalibrator()),
             "torch-uncertainty": torch_uncertainty("MatrixScaler"),
             "torch-uncertainty Dirichlet": torch_uncertainty("DirichletScaler", lambda_reg=1e-3, mu_reg=1e-3),
@@ -233,6 +231,23 @@ TASKS: Mapping[str, Task] = {
         0.02,
         classes=100,
         grows=True,
+        unit="nats",
+    ),
+    "structured, diagonal": Task(
+        {
+            "candid": candid("Structured", form="vector"),
+            "probmetrics SVS": probmetrics(lambda c: c.SVSCalibrator()),
+        },
+        held_nll,
+        0.002,
+        grows=True,
+        unit="nats",
+    ),
+    "structured, full": Task(
+        {"candid": candid("Structured"), "probmetrics SMS": probmetrics(lambda c: c.SMSCalibrator())},
+        held_nll,
+        0.002,
+        classes=100,
         unit="nats",
     ),
     "beta": Task(
