@@ -167,11 +167,19 @@ def test_every_question_is_answered_and_the_supervised_network_is_not_asked_for_
     assert {row["question"] for row in trained} == {"T1", "T2", "T5", "T6", "F2"}
     assert any("trained was not asked about colours" in line for line in report.content.cannot_say)
     assert {row["method"] for row in rows if row["question"] == "T3"} == {
-        f"level {a} -> {b}" for a in (0, 1) for b in (0, 1)
+        f"level {a} -> level {b}" for a in (0, 1) for b in (0, 1)
     }
     assert "generated: drawn" in {row["method"] for row in rows if row["question"] == "T5"}
     assert {row["method"] for row in rows if row["question"] == "T6"} >= {"vector", "isotonic", "lac, as shipped"}
     assert Report.load(folder).content == report.content
+
+
+def test_the_rules_read_what_the_questions_write(studied):
+    found = ModelFindings.load(studied[0] / "models" / "colour.json").findings
+    three = [replace(each, model=f"{each.model} {i}") for i in range(3) for each in found]
+    told = {claim.number: claim for claim in claims(three)}
+    assert {number for number, claim in told.items() if "could be asked" in claim.evidence} == set()
+    assert {number for number, claim in told.items() if claim.outcome == "cannot be tested here"} == {"A1", "A4"}
 
 
 def test_fewer_labels_are_drawn_from_the_fitting_half_and_counted(studied):

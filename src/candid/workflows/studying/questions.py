@@ -106,7 +106,7 @@ def hierarchy(answers: Answers, name: str) -> Iterator[Finding]:
             if fitted.temperature is not None:
                 logits, labels = answers.cell(found, level=b).judging()
                 error = ece_estimate(logits, labels, fitted.value, seed=seed)
-                yield note.finding("ece", error, How(found.name, found.name, f"level {a} -> {b}", _rows(fitted)))
+                yield note.finding("ece", error, How(found.name, found.name, f"level {a} -> level {b}", _rows(fitted)))
 
 
 def few_labels(answers: Answers, name: str) -> Iterator[Finding]:
