@@ -121,7 +121,7 @@ def _counted(count: int, what: str, *, plural: str = "s") -> str:
 
 def _sections(models: Sequence[ModelFindings], findings: list[Finding], plan: Plan) -> Iterable[Section]:
     vlms = [each for each in findings if each.kind == "vlm"] or findings
-    order = [each.name for each in plan.sets]
+    order = list(dict.fromkeys(each.name for each in (*plan.sources, *plan.sets)))  # so that T2 begins with a square
     first = plan.sources[0].name
     asked: list[tuple[str, str, Iterable[Figure | None]]] = [
         ("accuracy", "F1, T1: what one temperature does", _before_and_after(findings, plan)),
