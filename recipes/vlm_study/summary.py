@@ -206,7 +206,8 @@ def spread(found: list[float], *, percent: bool = False) -> str:
         return ""
     scale, digits = (100, 1) if percent else (1, 3)
     low, middle, high = (scale * value for value in (min(found), np.median(found), max(found)))
-    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    unit = " %" if percent else ""
+    return f"{middle:.{digits}f}{unit} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 if __name__ == "__main__":
