@@ -31,6 +31,7 @@ def sklearn_each_class(data: Data) -> Call:
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.frozen import FrozenEstimator
+    from sklearn.model_selection import KFold
 
     probs, labels, held = data.probs, data.labels, data.held_probs
 
@@ -50,7 +51,7 @@ def sklearn_each_class(data: Data) -> Call:
             return True
 
     def call() -> Callable[[], np.ndarray]:
-        model = CalibratedClassifierCV(FrozenEstimator(Through()), method="isotonic", ensemble=False, cv=2)
+        model = CalibratedClassifierCV(FrozenEstimator(Through()), method="isotonic", ensemble=False, cv=KFold(2))
         model.fit(probs, labels)
         return lambda: model.predict_proba(held)
 

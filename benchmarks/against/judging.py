@@ -30,7 +30,7 @@ def candid_null(data: Data) -> Call:
     from candid import metrics
 
     confidence, _ = data.top()
-    return lambda: metrics.calibration_null(metrics.ece_of_top, confidence, resamples=REDRAWN).mean()
+    return lambda: metrics.ece_null(confidence, resamples=REDRAWN).mean()
 
 
 def null_by_hand(data: Data) -> Call:
