@@ -32,11 +32,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="5,000 x 100, no growth: does everything still run?")
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS), metavar="NAME")
     parser.add_argument("--no-growth", action="store_true")
-    parser.add_argument("--limit", type=int, default=90, help="seconds of CPU a contender may take")
+    parser.add_argument("--limit", type=int, help="seconds of CPU a contender may take: 60, with --quick 10")
     options = parser.parse_args()
     if options.quick:
         import_slow(SLOW)
-    bench = Bench(options.limit, options.quick)
+    bench = Bench(options.limit or (10 if options.quick else 60), options.quick)
     best = {name: bench.table(name, *(QUICK if options.quick else SIZE)) for name in options.tasks}
     if not (options.quick or options.no_growth):
         bench.growth({name: peer for name, peer in best.items() if TASKS[name].grows})
