@@ -370,6 +370,9 @@ def test_the_command_asks_resumes_repeats_and_names_what_failed(tmp_path, capsys
     assert code == 0, err
     first, again = (Report.load(place).content for place in (out, tmp_path / "again"))
     assert first.rows == again.rows
+    code, _, err = run("--config", out / "report.json", "--own-classes", "-o", tmp_path / "new")
+    assert code == 2
+    assert "describe SETS" in err
     code, _, err = run(sets, "-o", tmp_path / "new")
     assert code == 2
     assert "expected models" in err

@@ -63,6 +63,10 @@ def command(
         if not given and sets:
             raise InputError("expected models for these sets: pass -m HUB_ID, -m FOLDER or --models FILE")
         job["models"] = given or study_flags.models_of_names([study_flags.EMBEDDED])
+    if config and not sets and (shift or generated or levels or own_classes or split):
+        raise InputError(
+            "--shift, --generated, --levels, --own-classes and --split describe SETS; name those too, or none"
+        )
     if sets or "sets" not in job:
         job["sets"] = study_flags.sets_of(sets, {"shift": shift, "generated": generated}, levels, split)
         for each in job["sets"]:
