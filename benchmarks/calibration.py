@@ -66,13 +66,13 @@ class Bench:
     def growth(self, best: Mapping[str, str | None]) -> None:
         """Prints CPU seconds of candid and the best peer of each task, by rows and by classes."""
         for sizes in GROWTH:
-            print(f"\n{'CPU s, best of calls':<48}" + "".join(f"{f'{n:,} x {k:,}':>18}" for n, k in sizes))
+            print(f"\n{'CPU s, best of calls':<50}" + "".join(f"{f'{n:,} x {k:,}':>18}" for n, k in sizes))
             for name, peer in best.items():
                 for who in (OURS, peer):
                     if who is not None:
                         cells = [self.run(name, who, *size) for size in sizes if fits(TASKS[name], size)]
                         shown = "".join(f"{row['best']:>18.3f}" if "best" in row else f"{'-':>18}" for row in cells)
-                        print(f"  {name:<22}{who:<24}{shown}", flush=True)
+                        print(f"  {name:<24}{who:<24}{shown}", flush=True)
 
     def run(self, name: str, who: str, rows: int, classes: int) -> Row:
         folder = Path(self.folder.name) / f"{rows}x{classes}"
