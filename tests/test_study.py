@@ -376,6 +376,21 @@ def test_the_command_asks_resumes_repeats_and_names_what_failed(tmp_path, capsys
     code, _, err = run(sets, "-o", tmp_path / "new")
     assert code == 2
     assert "expected models" in err
+    written = tmp_path / "job.json"
+    for change, words in (
+        ({"models": [{"name": "tiny"}]}, "needs name and load"),
+        ({"sets": ["colours"]}, "needs name and path"),
+        ({"sets": [{"name": "colours"}]}, "lacks 'path'"),
+    ):
+        job = {"sets": [{"name": "colours", "path": str(sets)}], "models": [{"name": "tiny", "load": "tiny"}]}
+        written.write_text(json.dumps({"format": "candid-study", "version": 1, **job, **change}))
+        code, _, err = run("--config", written, "-o", tmp_path / "new")
+        assert code == 2
+        assert words in err
+    with pytest.raises(SystemExit) as stop:
+        main(["audit", "--config", str(out / "report.json"), "-o", str(tmp_path / "audit")])
+    assert stop.value.code == 2
+    assert "candid study --config" in capsys.readouterr().err
     code, _, err = run(sets, "-m", "tiny", "--prompts", "x", "-o", tmp_path / "new")
     assert code == 2
     assert "NAME=FILE" in err

@@ -78,6 +78,8 @@ def command(
     """
     wanted = [Gate.parse(gate) for gate in gates]
     kept = Report.load(config).content.config if config else {}
+    if kept and "known" not in kept:
+        raise InputError(f"{config} is no report of an audit; a study is repeated by candid study --config")
     for name, value in kept.items():
         if name in chosen and context.get_parameter_source(name) is ParameterSource.DEFAULT:
             chosen[name] = value

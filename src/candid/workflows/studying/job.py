@@ -31,6 +31,9 @@ def plan_of(job: Job) -> Plan:
 
 def study_models(job: Job) -> list[StudyModel]:
     """The models, none of them loaded yet."""
+    for each in job["models"]:
+        if not isinstance(each, Mapping) or not {"name", "load"} <= each.keys():
+            raise InputError(f"a model of the study needs name and load, got {each!r}")
     return [
         StudyModel(
             each["name"],
@@ -45,21 +48,26 @@ def study_models(job: Job) -> list[StudyModel]:
 def job_of_file(path: Path) -> Job:
     """The study of a report.json, or of a file of format candid-study."""
     try:
-        return dict(read_json(path, kind=REPORT_KIND, version=1)["config"])
+        found = dict(read_json(path, kind=REPORT_KIND, version=1).get("config", {}))
     except InputError:
         return read_json(path, kind=JOB_KIND, version=1)
+    if "sets" not in found:
+        raise InputError(f"{path} is the report of an audit, expected that of a study; use candid audit --config")
+    return found
 
 
 def models_of_file(path: Path) -> list[dict[str, str]]:
     """The models of a list that can be loaded here; entries without a loader are left out, as the list says."""
     found = read_json(path, kind=MODELS_KIND, version=1).get("models", [])
-    chosen = [{"name": each["name"], "load": each["load"]} for each in found if each.get("load")]
+    chosen = [{"name": each.get("name", each["load"]), "load": each["load"]} for each in found if each.get("load")]
     if not chosen:
         raise InputError(f"{path} lists no model that can be loaded")
     return chosen
 
 
-def _set(described: Mapping[str, Any]) -> StudySet:
+def _set(described: Any) -> StudySet:
+    if not isinstance(described, Mapping):
+        raise InputError(f"a set of the study needs name and path, got {described!r}")
     try:
         levels = {name: tuple(above) for name, above in described.get("levels", {}).items()}
         return StudySet(
