@@ -364,6 +364,14 @@ def test_a_study_in_the_terminal_says_its_question_findings_and_models(study):
     assert max(map(len, shown.splitlines())) <= 90
 
 
+def test_the_question_sets_the_model_and_the_images_in_bold_and_nothing_else(sample):
+    (question,) = re.findall(r"<h1 id=.question.>(.*?)</h1>", html(sample))
+    bold = re.findall(r"<b>(.*?)</b>", question)
+    assert len(bold) == 2
+    assert bold[0] == sample.model.id
+    assert re.sub(r"<b>.*?</b>", "_", question) == "How far can _ be trusted on _?"
+
+
 def test_several_models_without_a_title_are_counted_in_the_question(study):
     words = " ".join("".join(Page(html(study.model_copy(update={"title": ""}))).words).split())
     assert "How far can 18 models be trusted?" in words

@@ -94,7 +94,7 @@ def _templates() -> Environment:
 def _title(content: Content) -> str:
     """What the browser's tab says: the verdict in front, where there is one."""
     level, parts = content.verdict.level, question(content)
-    asked = content.title or "".join(parts[1:2] + parts[3:5]) or "".join(parts)
+    asked = content.title or " on ".join(parts[1::2])
     return f"{wording.level_words(level)[2]}: {asked}" if level else asked
 
 

@@ -52,4 +52,4 @@ def question(content: Content) -> tuple[str, ...]:
         return (content.title,)
     models, images = cards(content), subject(content)
     who = models[0].id if len(models) == 1 else f"{len(models)} models" if models else "the model"
-    return ("How far can ", who, " be trusted", *((" on ", images) if images else ()), "?")
+    return ("How far can ", who, *((" be trusted on ", images, "?") if images else (" be trusted?",)))
