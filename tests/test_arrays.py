@@ -45,6 +45,22 @@ def test_half_precision_probabilities_over_many_classes_still_pass():
     assert check_probs(probs) is probs
 
 
+@pytest.mark.parametrize("classes", [2, 10, 1000, 5000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("off", "fine"), [(0.00098, True), (-0.00098, True), (0.00102, False), (-0.00102, False)])
+def test_a_row_sum_is_judged_the_same_however_many_classes_and_rows_there_are(classes, dtype, off, fine):
+    rows = 2 + 200_000 // classes
+    probs = np.full((rows, classes), 1 / classes, dtype)
+    probs[rows - 1, 0] += off if classes == 2 else 0
+    probs[rows - 1] *= 1 if classes == 2 else 1 + off
+    for given in (probs, np.asfortranarray(probs)):
+        if fine:
+            assert check_probs(given) is given
+        else:
+            with pytest.raises(InputError, match=f"row {rows - 1} sums to"):
+                check_probs(given)
+
+
 @pytest.mark.parametrize(
     ("labels", "hint"),
     [

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from candid import metrics
 from candid.arrays import softmax
 from candid.calibrate import ConformalSet, Temperature
-from candid.calibrate.conformal_scores import Scoring, descending
+from candid.calibrate.conformal_scores import Scoring, at_least, descending
 from candid.errors import InputError
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "real_probs.npz"
@@ -619,3 +619,13 @@ def test_real_networks_are_covered_as_promised(network, method):
     found = metrics.coverage(fitted(probs[new]), labels[new])
     expected = metrics.expected_coverage(fitted.n, 0.9, rows=len(new), level=0.999)
     assert expected.low <= found.value <= expected.high
+
+
+def test_a_float32_probability_is_held_against_the_float64_cut_itself():
+    value = np.float32(0.3)
+    cut = np.array([np.nextafter(float(value), side) for side in (0.0, 1.0)] + [float(value), np.inf, -0.0])
+    bounds = at_least(cut, np.dtype(np.float32))
+    around = np.array([np.nextafter(value, np.float32(0)), value, np.nextafter(value, np.float32(1))])
+    assert bounds.dtype == np.float32
+    assert ((around[:, None] >= bounds) == (around.astype(np.float64)[:, None] >= cut)).all()
+    assert np.isneginf(at_least(np.array([-np.inf]), np.dtype(np.float32))).all()

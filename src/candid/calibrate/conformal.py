@@ -109,18 +109,20 @@ class ConformalSet:
             rank=rank,
             share=tune,
         )
-        keep = np.setdiff1d(np.arange(len(probs)), spent)
-        members = {"all": np.zeros_like(labels), "class": labels, "group": groups}[per]
-        strata = np.unique(members) if per != "class" else np.arange(probs.shape[1])
-        scores = scoring.of_labels(probs, labels, keep)
-        cuts, rows = _cuts(scores, np.searchsorted(strata, members[keep]), len(strata), coverage)
+        keep = np.setdiff1d(np.arange(len(probs)), spent, assume_unique=True) if len(spent) else None
+        if per == "group":
+            strata, members = np.unique(groups, return_inverse=True)
+        else:
+            strata, members = np.arange(probs.shape[1] if per == "class" else 1), labels if per == "class" else groups
+        stratum = members if keep is None else members[keep]
+        cuts, rows = _cuts(scoring.of_labels(probs, labels, keep), stratum, len(strata), coverage)
         return ConformalSet(
             method=method,
             coverage=float(coverage),
             per=per,
             empty=empty,
             classes=probs.shape[1],
-            n=len(keep),
+            n=len(probs) - len(spent),
             cuts=cuts,
             strata=strata.astype(np.int64),
             rows=rows,
@@ -194,6 +196,8 @@ def _cuts(
     scores: Float[np.ndarray, " n"], stratum: Int[np.ndarray, " n"], strata: int, coverage: float
 ) -> tuple[Float[np.ndarray, " strata"], Int[np.ndarray, " strata"]]:
     """The conformal quantile of the scores of each stratum, and how many there are."""
+    if strata == 1:
+        return np.array([_quantile(scores, coverage)]), np.array([len(scores)])
     rows = np.bincount(stratum, minlength=strata)
     parts = np.split(scores[np.argsort(stratum, kind="stable")], np.cumsum(rows)[:-1])
     return np.array([_quantile(part, coverage) for part in parts]), rows

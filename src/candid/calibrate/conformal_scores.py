@@ -8,7 +8,7 @@ and in the same order of addition: a score that equals the threshold is inside, 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt64
@@ -45,10 +45,11 @@ class Scoring:
         self, probs: Probs, labels: Labels, which: Int[np.ndarray, " m"] | None = None
     ) -> Float[np.ndarray, " m"]:
         """Score of the own label of the rows `which`; LAC's is -p_y, which keeps the digits 1 - p_y rounds away."""
-        which = np.arange(len(probs)) if which is None else which
         if self.method == "lac":
-            lac: Float[np.ndarray, " m"] = np.negative(probs[which, labels[which]], dtype=np.float64)
+            own = probs[np.arange(len(probs)), labels] if which is None else probs[which, labels[which]]
+            lac: Float[np.ndarray, " m"] = np.negative(own, dtype=np.float64)
             return lac
+        which = np.arange(len(probs)) if which is None else which
         out = np.empty(len(which))
         for part, block in blocks(probs, which):
             out[part] = self.at(descending(block), places(block, labels[which[part]]))
@@ -60,7 +61,7 @@ class Scoring:
         for rows, block in blocks(probs):
             limit = cuts if len(cuts) == 1 else cuts[rows]
             if self.method == "lac":
-                np.greater_equal(block, -limit[:, None], out=out[rows])
+                np.greater_equal(block, at_least(-limit[:, None], block.dtype), out=out[rows])
             else:
                 ordered = descending(block)
                 out[rows] = first_labels(block, ordered, self.counts(ordered, limit))
@@ -71,7 +72,7 @@ class Scoring:
         out = np.empty(probs.shape, dtype=bool)
         for rows, block in blocks(probs):
             if self.method == "lac":
-                np.greater_equal(block, -cuts, out=out[rows])
+                np.greater_equal(block, at_least(-cuts, block.dtype), out=out[rows])
             else:
                 order, ordered = ranked(block)
                 steps = self.walk(ordered, self.uniforms(ordered), block.shape[1])
@@ -136,6 +137,12 @@ def blocks(
     wide = np.promote_types(probs.dtype, np.float32)
     for part in row_blocks(len(probs) if which is None else len(which), probs.shape[1]):
         yield part, probs[part if which is None else which[part]].astype(wide, copy=False)
+
+
+def at_least(values: Float[np.ndarray, "*shape"], dtype: np.dtype[Any]) -> Float[np.ndarray, "*shape"]:
+    """The smallest numbers of `dtype` that are not below `values`: a block is compared with them unconverted."""
+    rounded: Float[np.ndarray, "*shape"] = values.astype(dtype)
+    return np.where(rounded < values, np.nextafter(rounded, dtype.type(np.inf)), rounded)
 
 
 def descending(block: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:

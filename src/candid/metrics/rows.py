@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from candid.arrays import check_logits
+from candid.arrays import BLOCK_CELLS, check_logits, row_blocks
 from candid.errors import InputError
 from candid.extras import installed
 from candid.types import Logits
@@ -30,7 +30,6 @@ __all__ = [
     "tilted_single",
 ]
 
-BLOCK_CELLS = 1 << 16  # float64 temporaries of half a MB stay in the second-level cache
 COMPILED_CELLS = 1 << 27  # by then compiled code would have saved what importing numba costs
 COMPILED_FROM = 1 << 18  # smaller arrays neither count nor change route
 LOWEST = -750.0  # stands for anything below, masked classes too: exp of it is 0, and 0 times it is not NaN
@@ -218,16 +217,6 @@ def _central(sums: Float[np.ndarray, "four n"], beta: float) -> Tilted:
         sums[power:] /= beta
     np.log(total, out=total)
     return Tilted(total, mean, second, third)
-
-
-def row_blocks(rows: int, columns: int) -> Iterator[slice]:
-    """Slices that cover `rows` rows, each of about 65,000 cells.
-
-    >>> [(s.start, s.stop) for s in row_blocks(5, 30_000)]
-    [(0, 2), (2, 4), (4, 5)]
-    """
-    step = max(1, BLOCK_CELLS // max(1, columns))
-    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
 def block_rows(logits: Logits) -> int:

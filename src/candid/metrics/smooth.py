@@ -8,11 +8,13 @@ its treatment of the ends: a confidence of exactly 0 or 1 counts half, since the
 for a saturated model the value lies below the integral above.
 """
 
+from collections.abc import Callable
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from scipy import fft
 
-from candid.metrics.top import check_top, top_of_probs
+from candid.metrics.top import Top, check_top, top_of_probs
 from candid.types import Correct, Labels, Probs, Scores
 
 __all__ = ["smooth_ece", "smooth_ece_of_top"]
@@ -35,31 +37,50 @@ def smooth_ece(probs: Probs, labels: Labels) -> float:
 def smooth_ece_of_top(confidence: Scores, correct: Correct) -> float:
     """`smooth_ece` from the confidence of each prediction and whether it was right."""
     top = check_top(confidence, correct)
-    residual = top.confidence - top.correct
-    return _at_width(top.confidence, residual, _width(top.confidence, residual))
+    error = _AtWidths(top)
+    return error(_width(error))
 
 
-def _width(confidence: Scores, residual: Scores) -> float:
+def _width(error: Callable[[float], float]) -> float:
     """The smallest tried width that is at least its own error."""
     wide, narrow = 1.0, 0.0
-    if _at_width(confidence, residual, wide) > wide:
+    if error(wide) > wide:
         return wide
     for _ in range(BISECTIONS):
         middle = (wide + narrow) / 2
-        if middle < FINEST or middle < _at_width(confidence, residual, middle):
+        if middle < FINEST or middle < error(middle):
             narrow = middle
         else:
             wide = middle
     return wide
 
 
-def _at_width(confidence: Scores, residual: Scores, width: float) -> float:
-    cells = max(CELLS, round(20 / width)) // 2 + 1
-    mesh = np.linspace(0.0, 1.0, max(MESH, round(10 / width)))
-    grid = np.linspace(0.0, 1.0, cells)
-    error = np.interp(mesh, grid, _smoothed(on_grid(confidence, residual, cells), width))
-    density = np.interp(mesh, grid, _smoothed(on_grid(confidence, np.ones_like(residual), cells), width))
-    return float(np.abs(error).sum() / (density + PADDING).sum())
+class _AtWidths:
+    """smECE_s of one sample as a function of the width s. Rows are put on a grid once for all widths that share it.
+
+    Residuals are the real part of the grid and counts the imaginary part: one transform smooths both.
+    """
+
+    def __init__(self, top: Top) -> None:
+        self._confidence, self._residual = top.confidence, top.confidence - top.correct
+        self._spectra: dict[int, Complex[np.ndarray, " size"]] = {}
+        self._errors: dict[float, float] = {}
+
+    def __call__(self, width: float) -> float:
+        if width not in self._errors:
+            self._errors[width] = self._at(width)
+        return self._errors[width]
+
+    def _at(self, width: float) -> float:
+        cells = max(CELLS, round(20 / width)) // 2 + 1
+        if cells not in self._spectra:
+            count = on_grid(self._confidence, np.ones_like(self._residual), cells)
+            self._spectra[cells] = _spectrum(on_grid(self._confidence, self._residual, cells) + 1j * count)
+        smoothed = _smoothed(self._spectra[cells], cells, width)
+        mesh = np.linspace(0.0, 1.0, max(MESH, round(10 / width)))
+        grid = np.linspace(0.0, 1.0, cells)
+        error, density = np.interp(mesh, grid, smoothed.real), np.interp(mesh, grid, smoothed.imag)
+        return float(np.abs(error).sum() / (density + PADDING).sum())
 
 
 def on_grid(confidence: Scores, weights: Scores, cells: int) -> Float[np.ndarray, " cells"]:
@@ -70,12 +91,16 @@ def on_grid(confidence: Scores, weights: Scores, cells: int) -> Float[np.ndarray
     return np.bincount(left, weights * (1 - share), cells) + np.bincount(left + 1, weights * share, cells)
 
 
-def _smoothed(values: Float[np.ndarray, " cells"], width: float) -> Float[np.ndarray, " cells"]:
-    """Convolution with the Gaussian, the values mirrored at both ends."""
-    cells = len(values)
-    kernel = np.exp(-0.5 * ((np.linspace(0.0, 1.0, cells) - 0.5) / width) ** 2) / (np.sqrt(2 * np.pi) * width)
+def _spectrum(values: Complex[np.ndarray, " cells"]) -> Complex[np.ndarray, " size"]:
+    """Transform of the values mirrored at both ends, with room for the kernel."""
     mirrored = np.concatenate([values[:0:-1], values, values[-2::-1]])
-    size = fft.next_fast_len(len(mirrored) + cells - 1, real=True)
-    full: Float[np.ndarray, " full"] = fft.irfft(fft.rfft(mirrored, size) * fft.rfft(kernel, size), size)
+    spectrum: Complex[np.ndarray, " size"] = fft.fft(mirrored, fft.next_fast_len(len(mirrored) + len(values) - 1))
+    return spectrum
+
+
+def _smoothed(spectrum: Complex[np.ndarray, " size"], cells: int, width: float) -> Complex[np.ndarray, " cells"]:
+    """Convolution with the Gaussian; real and imaginary parts do not mix."""
+    kernel = np.exp(-0.5 * ((np.linspace(0.0, 1.0, cells) - 0.5) / width) ** 2) / (np.sqrt(2 * np.pi) * width)
+    full: Complex[np.ndarray, " size"] = fft.ifft(spectrum * fft.fft(kernel, len(spectrum)))
     start = cells - 1 + cells // 2
     return full[start : start + cells]

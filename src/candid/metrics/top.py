@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from candid.arrays import ROW_SUM_TOLERANCE, check_labels, check_probs
+from candid.arrays import ROW_SUM_TOLERANCE, check_labels, check_probs, surely_probs
 from candid.errors import InputError
-from candid.metrics.rows import Highest, compiled_pays, highest, inverse_mass, mass
+from candid.metrics.rows import Highest, compiled_pays, highest, inverse_mass, mass, row_blocks
 from candid.types import Correct, Labels, Logits, Probs, Scores
 
 __all__ = ["Judged", "Top", "check_top", "judge", "judge_rows", "top_label", "top_of_probs", "top_scores"]
@@ -108,8 +108,16 @@ def most_probable(probs: Probs) -> TopScores:
         compiled.most_probable(probs, probs.view(f"i{probs.itemsize}"), label, confidence, total)
         if (np.abs(total - 1.0) <= ROW_SUM_TOLERANCE).all():
             return TopScores(label, confidence)  # else `check_probs` finds the row, and the words
-    probs = check_probs(probs)
-    best: Int[np.ndarray, " n"] = probs.argmax(axis=1)
+    if not isinstance(probs, np.ndarray) or probs.ndim != 2 or probs.size == 0:
+        probs = check_probs(probs)
+    best: Int[np.ndarray, " n"] = np.empty(len(probs), dtype=np.int64)
+    sure = np.issubdtype(probs.dtype, np.floating)
+    for rows in row_blocks(*probs.shape):
+        block = probs[rows]
+        sure = sure and surely_probs(block)
+        block.argmax(axis=1, out=best[rows])
+    if not sure:
+        check_probs(probs)
     return TopScores(best, probs[np.arange(len(probs)), best].astype(np.float64))
 
 
