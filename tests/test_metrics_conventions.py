@@ -128,3 +128,18 @@ def test_ties_right_as_often_as_they_say_show_no_error(metric):
         assert metric(confidence, correct) == 0.5
     else:
         assert metric(confidence, correct) <= 1e-4  # the finest kernel's width; debiased may be negative
+
+
+@pytest.mark.parametrize("bins", [1, 2, 3, 7, 10, 15, 49, 100, 1000])
+@pytest.mark.parametrize(("edges", "side"), [("(lo, hi]", "left"), ("[lo, hi)", "right")])
+def test_bins_by_arithmetic_are_those_of_a_search_among_the_edges_to_the_last_bit(bins, edges, side):
+    limits = bin_edges(bins)
+    beside = [np.nextafter(limits, -1), limits, np.nextafter(limits, 2), limits.astype(np.float32).astype(np.float64)]
+    far = np.concatenate([limits - 1e-12, limits + 1e-12, limits - 3e-12, limits + 3e-12])
+    values = np.concatenate([*beside, far, np.random.default_rng(0).random(5000), [1 + 1e-3, 5e-324]])
+    expected = np.clip(np.searchsorted(limits, values, side=side) - 1, 0, bins - 1)
+    assert (bin_index(values, bins, edges) == expected).all()
+    assert (bin_index(values.reshape(2, -1), bins, edges).ravel() == expected).all()
+    single = values.astype(np.float32)
+    expected = np.clip(np.searchsorted(limits, single.astype(np.float64), side=side) - 1, 0, bins - 1)
+    assert (bin_index(single, bins, edges) == expected).all()

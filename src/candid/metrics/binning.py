@@ -16,6 +16,10 @@ Edges = Literal["(lo, hi]", "[lo, hi)", "torchmetrics"]
 Cells = Literal["(lo, hi]", "[lo, hi)", "torchmetrics", "equal mass"]
 
 
+EDGE = 1e-12  # values this near an edge are compared with it; the others are binned by arithmetic, ten times faster
+RUN = 8192  # values at a time: temporaries that need no fresh memory
+
+
 class BinSums(NamedTuple):
     """Per bin: how many rows, the sum of their confidences, how many were right."""
 
@@ -41,13 +45,27 @@ def bin_index(values: Float[np.ndarray, "*shape"], bins: int, edges: Edges) -> I
     [[0, 0, 1], [0, 1, 1], [0, 1, 2]]
     """
     limits = bin_edges(bins)
-    if edges == "(lo, hi]":
-        return np.clip(np.searchsorted(limits, values, side="left") - 1, 0, bins - 1)
-    if edges == "[lo, hi)":
-        return np.clip(np.searchsorted(limits, values, side="right") - 1, 0, bins - 1)
     if edges == "torchmetrics":
         return np.searchsorted(_single_edges(bins), values.astype(np.float32), side="right") - 1
-    raise InputError(f"unknown edges {edges!r}; {nearest(str(edges), get_args(Edges))}")
+    if edges not in get_args(Edges):
+        raise InputError(f"unknown edges {edges!r}; {nearest(str(edges), get_args(Edges))}")
+    flat, index = values.reshape(-1), np.empty(values.size, dtype=np.int64)
+    for start in range(0, len(flat), RUN):
+        index[start : start + RUN] = _equal_width(flat[start : start + RUN], limits, edges)
+    return index.reshape(values.shape)
+
+
+def _equal_width(
+    values: Float[np.ndarray, " n"], limits: Float[np.ndarray, " edges"], edges: Literal["(lo, hi]", "[lo, hi)"]
+) -> Float[np.ndarray, " n"]:
+    """`bin_index` by arithmetic, except beside an edge, where its rounding must not decide."""
+    bins = len(limits) - 1
+    place = np.multiply(values, bins, dtype=np.float64)
+    index: Float[np.ndarray, " n"] = np.ceil(place) - 1 if edges == "(lo, hi]" else np.floor(place)
+    near = np.abs(place - np.rint(place)) <= EDGE * bins
+    if near.any():
+        index[near] = np.searchsorted(limits, values[near], side="left" if edges == "(lo, hi]" else "right") - 1
+    return np.clip(index, 0, bins - 1, out=index)
 
 
 def cell_index(values: Float[np.ndarray, " n"], bins: int, edges: Cells) -> Int[np.ndarray, " n"]:
