@@ -26,6 +26,7 @@ TOLERANCE = 1e-9
 UNSETTLED = 1e-8  # nats
 MEMORY = 20
 QUICK = 50  # steps of L-BFGS
+ANEW = 8  # steps after which the metric of the start is replaced by that of a place near the end
 STEPS = 100  # steps of Newton
 PRODUCTS = 500  # in one step
 SLOW = 20  # products after which the metric is worth another pass
@@ -107,10 +108,11 @@ def settled(found: Minimum) -> Minimum:
 
 def _quickly(walk: _Walk) -> bool:
     """L-BFGS; whether it got to the tolerance."""
-    metric = walk.objective.metric(walk.point)
-    walk.passes += 1
     pairs: deque[tuple[Vector, Vector, float]] = deque(maxlen=MEMORY)
-    for _ in range(QUICK):
+    for step in range(QUICK):
+        if step in (0, ANEW):
+            metric = walk.objective.metric(walk.point)
+            walk.passes += 1
         if walk.decrement(metric) <= TOLERANCE:
             return True
         point, gradient = walk.point, walk.gradient

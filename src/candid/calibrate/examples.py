@@ -80,17 +80,27 @@ class View:
 
     def blocks(self, *, tall: bool = False) -> Iterator[tuple[slice, Float[np.ndarray, "rows k"], Mask | None]]:
         """Consecutive blocks of x; each is written over the one before."""
+        return self._blocks(WIDE_ROWS if tall else 1, ones=False)
+
+    def with_ones(self) -> Iterator[tuple[slice, Float[np.ndarray, "rows k1"], Mask | None]]:
+        """Tall blocks of x with a last column of ones."""
+        return self._blocks(WIDE_ROWS, ones=True)
+
+    def _blocks(
+        self, least: int, *, ones: bool
+    ) -> Iterator[tuple[slice, Float[np.ndarray, "rows width"], Mask | None]]:
         rows, classes = self.logits.shape
-        step = min(rows, max(WIDE_ROWS if tall else 1, CELLS // classes))
-        buffer = np.empty((step, classes))
+        step = min(rows, max(least, CELLS // classes))
+        buffer = np.ones((step, classes + ones))
         for start in range(0, rows, step):
             block = slice(start, min(start + step, rows))
-            x = np.multiply(self.logits[block], self.factor, out=buffer[: block.stop - start], dtype=np.float64)
+            wide = buffer[: block.stop - start]
+            x = np.multiply(self.logits[block], self.factor, out=wide[:, :classes], dtype=np.float64)
             x -= self.offset[block, None]
             mask = np.isneginf(x) if self.masked else None
             if mask is not None:
                 x[mask] = 0.0
-            yield block, x, mask
+            yield block, wide, mask
 
     def reach(self) -> Float[np.ndarray, " k"]:
         """The largest |x| of each class."""

@@ -1,7 +1,7 @@
 """The likelihood of softmax((a I + V) x + b), every pair of classes with a weight of its own, in blocks of rows."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from candid.calibrate.descent import Metric, Minimum, minimise, settled
 from candid.calibrate.diagonal import normalised
 from candid.calibrate.examples import Anchor, Examples, View
 from candid.calibrate.existence import refuse_absent, refuse_separable, without_ridge
+from candid.calibrate.threads import one_thread
 
 __all__ = ["Affine", "Full", "fit_full", "penalties"]
 
@@ -19,7 +20,8 @@ Block = Float[np.ndarray, "rows k"]
 Weights = Float[np.ndarray, "k k1"]  # V and, as last column, b
 TINY = np.finfo(np.float64).tiny
 BLOCKED = 128  # classes up to which the metric inverts the whole block of each: k^3 numbers
-METRIC_ROWS = 2000  # that block is only a metric, and a few rows tell it well enough
+METRIC_ROWS = 20000  # that block is only a metric, and some rows tell it well enough
+NEAR = 0.02  # p (1 - p) from which a row counts for a class by itself; the others by their average over classes
 
 
 @dataclass(frozen=True)
@@ -36,20 +38,17 @@ class Full:
     def of(rows: Examples, view: View, slope: float, penalty: Weights) -> "Full":
         """The objective, with what the labels contribute counted once."""
         truth = np.zeros(penalty.shape)
-        for block, x, _ in view.blocks(tall=True):
-            given = np.zeros(x.shape)
-            given[np.arange(len(x)), rows.labels[block]] = rows.share[block]
-            truth += given.T @ _with_one(x)
+        for block, x1, _ in view.with_ones():
+            given = np.zeros((len(x1), len(truth)))
+            given[np.arange(len(x1)), rows.labels[block]] = rows.share[block]
+            truth += given.T @ x1
         return Full(rows, view, slope, penalty, truth)
 
     def __call__(self, flat: Flat) -> tuple[float, Flat]:
         """Value and gradient."""
         theta = self._weights(flat)
         value, gradient = 0.0, -self.truth
-        for block, x, mask in self.view.blocks(tall=True):
-            x1 = _with_one(x)
-            u = x1 @ theta.T
-            total, top = normalised(u, mask)
+        for block, x1, u, total, top in self._softmax(theta):
             share = self.rows.share[block]
             value += float(share @ (np.log(total) + top))
             u *= (share / total)[:, None]
@@ -63,60 +62,88 @@ class Full:
         """The Hessian times a direction."""
         theta, way = self._weights(flat), direction.reshape(self.penalty.shape)
         image: Weights = 2.0 * self.penalty * way
-        for block, x, mask in self.view.blocks(tall=True):
-            x1 = _with_one(x)
-            p = x1 @ theta.T
-            total, _ = normalised(p, mask)
-            p /= total[:, None]
-            moved = x1 @ way.T
-            moved -= np.einsum("ij,ij->i", p, moved)[:, None]
+        room = None
+        for block, x1, p, total, _ in self._softmax(theta):
+            room = np.empty_like(p) if room is None else room[: len(p)]
+            moved = np.matmul(x1, way.T, out=room)
+            moved -= (np.einsum("ij,ij->i", p, moved) / total)[:, None]
             moved *= p
-            moved *= self.rows.share[block][:, None]
+            moved *= (self.rows.share[block] / total)[:, None]
             image += moved.T @ x1
         flattened: Flat = image.ravel()
         return flattened
 
     def metric(self, flat: Flat) -> Metric:
-        """Inverse of the block of each class; of the diagonal alone where classes are many."""
-        return self._blocked(flat) if self.rows.classes <= BLOCKED else self._diagonal(flat)
+        """Inverse of the block of each class, of its diagonal alone where classes are many; exact for a common shift.
 
-    def _blocked(self, flat: Flat) -> Metric:
+        The likelihood is flat where all classes get the same, and the penalty alone decides there: that part is split
+        off (a coarse space of Nicolaides 1987), for weak penalties would make a deep valley of it.
+        """
+        steps = self._blocked(flat) if self.rows.classes <= BLOCKED else self._diagonal(flat)
+        stiff = 2.0 * self.penalty.sum(axis=0)
+        loose = np.divide(1.0, stiff, out=np.zeros_like(stiff), where=stiff > 0)
+        pull = 2.0 * self.penalty
+
+        def apply(gradient: Flat) -> Flat:
+            g = gradient.reshape(pull.shape)
+            shift = loose * g.sum(axis=0)
+            step = steps(g - pull * shift)
+            step = step + (shift - loose * (pull * step).sum(axis=0))
+            flattened: Flat = step.ravel()
+            return flattened
+
+        return apply
+
+    def _blocked(self, flat: Flat) -> Callable[[Weights], Weights]:
         classes, width = self.penalty.shape
-        blocks = np.zeros((classes, width, width))
-        for x1, spread in self._spreads(flat, METRIC_ROWS):
-            for c in range(classes):
-                blocks[c] += (x1 * spread[:, c, None]).T @ x1
+        blocks, rest, common = np.zeros((classes, width, width)), np.zeros(classes), np.zeros((width, width))
+        for x1, spread, share in self._spreads(flat, METRIC_ROWS):
+            near = spread > NEAR
+            spread *= share[:, None]
+            for c in np.flatnonzero(near.any(axis=0)):
+                pick = np.flatnonzero(near[:, c])
+                some = x1[pick]
+                blocks[c] += (some * spread[pick, c, None]).T @ some
+            spread[near] = 0.0
+            rest += spread.sum(axis=0)
+            common += (x1 * spread.sum(axis=1)[:, None]).T @ x1
+        blocks += rest[:, None, None] * (common / (rest.sum() + TINY))
         across = np.arange(width)
         blocks[:, across, across] += 2.0 * self.penalty
         blocks[:, across, across] += 1e-10 * blocks[:, across, across].max() + TINY
         inverse = np.linalg.inv(blocks)
 
-        def apply(gradient: Flat) -> Flat:
-            step: Flat = (inverse @ gradient.reshape(classes, width, 1)).ravel()
+        def steps(gradient: Weights) -> Weights:
+            step: Weights = (inverse @ gradient[:, :, None])[:, :, 0]
             return step
 
-        return apply
+        return steps
 
-    def _diagonal(self, flat: Flat) -> Metric:
+    def _diagonal(self, flat: Flat) -> Callable[[Weights], Weights]:
         curvature = 2.0 * self.penalty
-        for x1, spread in self._spreads(flat, len(self.rows.labels)):
+        for x1, spread, share in self._spreads(flat, len(self.rows.labels)):
+            spread *= share[:, None]
             curvature += spread.T @ (x1 * x1)
         curvature += 1e-10 * curvature.max() + TINY
-        inverse: Flat = 1.0 / curvature.ravel()
-        return lambda gradient: inverse * gradient
+        return lambda gradient: gradient / curvature
 
-    def _spreads(self, flat: Flat, rows: int) -> Iterator[tuple[Block, Block]]:
-        """Blocks of evenly spaced rows, about `rows` of them, with the weighted variance p (1 - p) of each class."""
-        theta = self._weights(flat)
+    def _spreads(self, flat: Flat, rows: int) -> Iterator[tuple[Block, Block, Flat]]:
+        """Blocks of evenly spaced rows, about `rows` of them, with p (1 - p) of each class; and the rows' shares."""
         pick = slice(None, None, max(1, len(self.rows.labels) // rows))
         share = self.rows.share[pick] / self.rows.share[pick].sum()
         view = View(self.view.logits[pick], self.view.factor, self.view.offset[pick], self.view.masked)
-        for block, x, mask in view.blocks(tall=True):
-            x1 = _with_one(x)
-            p = x1 @ theta.T
-            total, _ = normalised(p, mask)
+        for block, x1, p, total, _ in replace(self, view=view)._softmax(self._weights(flat)):
             p /= total[:, None]
-            yield x1, share[block][:, None] * p * (1.0 - p)
+            yield x1, p * (1.0 - p), share[block]
+
+    def _softmax(self, theta: Weights) -> Iterator[tuple[slice, Block, Block, Flat, Flat]]:
+        """Blocks of x with a one, exp(u - top) and its sums and top, for u = theta x; each written over the last."""
+        room = None
+        for block, x1, mask in self.view.with_ones():
+            room = np.empty((len(x1), len(theta))) if room is None else room[: len(x1)]
+            u = np.matmul(x1, theta.T, out=room)
+            total, top = normalised(u, mask)
+            yield block, x1, u, total, top
 
     def _weights(self, flat: Flat) -> Weights:
         theta: Weights = flat.reshape(self.penalty.shape).copy()
@@ -145,20 +172,8 @@ class Affine(NamedTuple):
 
 def fit_full(rows: Examples, view: View, pulled: Anchor, penalty: Weights) -> Affine:
     """The optimum; `NoOptimum` where some penalty is 0 and there is none."""
-
-    def fit(more: float, start: Flat | None = None) -> Minimum:
-        objective = Full.of(rows, view, pulled.slope, penalty + more)
-        return minimise(objective, np.zeros(penalty.size) if start is None else start)
-
-    if penalty.min() > 0:
-        found = settled(fit(0.0))
-    else:
-        if penalty[0, -1] == 0:
-            refuse_absent(rows)
-        if penalty[0, 0] == 0:
-            refuse_separable(pulled)
-        reach = np.tile(np.append(view.reach(), 1.0), rows.classes)
-        found = without_ridge(fit, lambda near: fit(0.0, near.point), rows.rows, reach)
+    with one_thread(small=rows.classes <= BLOCKED):
+        found = _optimum(rows, view, pulled, penalty)
     theta = found.point.reshape(penalty.shape)
     return Affine(
         deviation=theta[:, :-1],
@@ -169,5 +184,16 @@ def fit_full(rows: Examples, view: View, pulled: Anchor, penalty: Weights) -> Af
     )
 
 
-def _with_one(x: Block) -> Float[np.ndarray, "rows k1"]:
-    return np.concatenate([x, np.ones((len(x), 1))], axis=1)
+def _optimum(rows: Examples, view: View, pulled: Anchor, penalty: Weights) -> Minimum:
+    def fit(more: float, start: Flat | None = None) -> Minimum:
+        objective = Full.of(rows, view, pulled.slope, penalty + more)
+        return minimise(objective, np.zeros(penalty.size) if start is None else start)
+
+    if penalty.min() > 0:
+        return settled(fit(0.0))
+    if penalty[0, -1] == 0:
+        refuse_absent(rows)
+    if penalty[0, 0] == 0:
+        refuse_separable(pulled)
+    reach = np.tile(np.append(view.reach(), 1.0), rows.classes)
+    return without_ridge(fit, lambda near: fit(0.0, near.point), rows.rows, reach)
