@@ -139,16 +139,18 @@ def classwise_gaps(
     n, k = probs.shape
     truth = check_labels(labels, classes=k, rows=n)
     cells = k * (bins + 1)  # the "torchmetrics" convention has one bin more
-    count, gap = np.zeros(cells), np.zeros(cells)
+    kept: Float[np.ndarray, " k"] = np.full(k, float(n) if threshold is None else 0.0)
+    gap = np.zeros(cells)
     for rows in row_blocks(n, k):
         p = probs[rows].astype(np.float64)
         cell = bin_index(p, bins, edges) + np.arange(k) * (bins + 1)
         miss = p.copy()
         miss[np.arange(len(p)), truth[rows]] -= 1.0
-        keep = np.ones_like(p) if threshold is None else (p > threshold).astype(np.float64)
-        count += np.bincount(cell.ravel(), weights=keep.ravel(), minlength=cells)
-        gap += np.bincount(cell.ravel(), weights=(miss * keep).ravel(), minlength=cells)
-    kept: Float[np.ndarray, " k"] = count.reshape(k, -1).sum(axis=1)
+        if threshold is not None:
+            keep = p > threshold
+            miss *= keep
+            kept += keep.sum(axis=0)
+        gap += np.bincount(cell.ravel(), weights=miss.ravel(), minlength=cells)
     total: Float[np.ndarray, " k"] = np.abs(gap).reshape(k, -1).sum(axis=1)
     if not kept.any():
         raise InputError(f"no probability lies above the threshold {threshold}; lower it")
