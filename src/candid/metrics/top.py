@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from candid.arrays import ROW_SUM_TOLERANCE, check_labels, check_probs, surely_probs
+from candid.arrays import CHECKED_CELLS, ROW_SUM_TOLERANCE, check_labels, check_probs, surely_probs
 from candid.errors import InputError
 from candid.metrics.rows import Highest, compiled_pays, highest, inverse_mass, mass, row_blocks
 from candid.types import Correct, Labels, Logits, Probs, Scores
@@ -112,7 +112,7 @@ def most_probable(probs: Probs) -> TopScores:
         probs = check_probs(probs)
     best: Int[np.ndarray, " n"] = np.empty(len(probs), dtype=np.int64)
     sure = np.issubdtype(probs.dtype, np.floating)
-    for rows in row_blocks(*probs.shape):
+    for rows in row_blocks(*probs.shape, cells=CHECKED_CELLS):
         block = probs[rows]
         sure = sure and surely_probs(block)
         block.argmax(axis=1, out=best[rows])
