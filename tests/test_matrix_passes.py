@@ -68,11 +68,11 @@ def test_the_metric_is_exact_for_a_shift_of_all_classes():
 def test_the_blas_has_its_threads_back_after_a_fit():
     with ThreadpoolController().limit(limits=2, user_api="blas"):
         before = blas_threads()
-        with one_thread(small=True):
+        with one_thread(128):
             assert set(blas_threads()) == {1}
         assert blas_threads() == before
-        with pytest.raises(ZeroDivisionError), one_thread(small=True):
+        with pytest.raises(ZeroDivisionError), one_thread(128):
             1 / 0  # noqa: B018 -- any error
         assert blas_threads() == before
-        with one_thread(small=False):
+        with one_thread(129):
             assert blas_threads() == before

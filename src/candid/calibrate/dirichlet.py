@@ -13,6 +13,7 @@ from candid.calibrate.diagonal import probabilities
 from candid.calibrate.examples import anchor, examples, log_probs
 from candid.calibrate.existence import check_ridge
 from candid.calibrate.full import fit_full, penalties
+from candid.calibrate.threads import one_thread
 from candid.types import Labels, Logits, Probs
 
 __all__ = ["Dirichlet"]
@@ -85,4 +86,5 @@ class Dirichlet:
     def __call__(self, logits: Logits) -> Probs:
         """Probabilities in float64; 0 where a class is masked by -inf, and nowhere else."""
         view = log_probs(logits, check_classes(logits, len(self.bias)).value, 1.0)
-        return probabilities(view, lambda x: x @ self.matrix.T + self.bias, tall=True)
+        with one_thread(len(self.bias)):
+            return probabilities(view, lambda x: x @ self.matrix.T + self.bias, tall=True)

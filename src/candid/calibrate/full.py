@@ -172,7 +172,7 @@ class Affine(NamedTuple):
 
 def fit_full(rows: Examples, view: View, pulled: Anchor, penalty: Weights) -> Affine:
     """The optimum; `NoOptimum` where some penalty is 0 and there is none."""
-    with one_thread(small=rows.classes <= BLOCKED):
+    with one_thread(rows.classes):
         found = _optimum(rows, view, pulled, penalty)
     theta = found.point.reshape(penalty.shape)
     return Affine(

@@ -13,6 +13,7 @@ from candid.calibrate.diagonal import probabilities
 from candid.calibrate.examples import anchor, centred, examples
 from candid.calibrate.existence import check_ridge
 from candid.calibrate.full import fit_full, penalties
+from candid.calibrate.threads import one_thread
 from candid.types import Labels, Logits, Probs
 
 __all__ = ["Matrix"]
@@ -91,4 +92,5 @@ class Matrix:
     def __call__(self, logits: Logits) -> Probs:
         """Probabilities in float64; 0 where a class is masked by -inf, and nowhere else."""
         check_classes(logits, len(self.bias))
-        return probabilities(centred(logits, 1.0), lambda x: x @ self.matrix.T + self.bias, tall=True)
+        with one_thread(len(self.bias)):
+            return probabilities(centred(logits, 1.0), lambda x: x @ self.matrix.T + self.bias, tall=True)

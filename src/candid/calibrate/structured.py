@@ -13,6 +13,7 @@ from candid.calibrate.diagonal import fit_diagonal, probabilities
 from candid.calibrate.examples import Anchor, Examples, View, anchor, examples, log_probs
 from candid.calibrate.existence import check_ridge
 from candid.calibrate.full import Affine, fit_full, penalties
+from candid.calibrate.threads import one_thread
 from candid.errors import InputError, nearest
 from candid.types import Labels, Logits, Probs
 
@@ -101,7 +102,8 @@ class Structured:
             u: Block = x * self.scale + self.bias
             return u + x @ self.off_diagonal.T if self.off_diagonal.size else u
 
-        return probabilities(view, transform, tall=True)
+        with one_thread(len(self.bias)):
+            return probabilities(view, transform, tall=True)
 
 
 def _matrix(rows: Examples, view: View, pulled: Anchor, ridge: float) -> Affine:

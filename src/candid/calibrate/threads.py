@@ -8,11 +8,13 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  
 
 __all__ = ["one_thread"]
 
+SMALL = 128  # classes up to which a block's product takes less time than threads may wait for each other
+
 
 @contextmanager
-def one_thread(*, small: bool) -> Iterator[None]:
-    """Where products are `small`, the BLAS of the whole process runs on one thread meanwhile; else nothing changes."""
-    if not small:
+def one_thread(classes: int) -> Iterator[None]:
+    """Up to 128 classes the BLAS of the whole process runs on one thread meanwhile; for more nothing changes."""
+    if classes > SMALL:
         yield
         return
     with _controller().limit(limits=1, user_api="blas"):
