@@ -10,6 +10,7 @@ from colour_model import ColourModel, colour_folder
 
 from candid import calibrate, data, metrics, workflows
 from candid.cli import main
+from candid.cli.study_flags import sets_of
 from candid.errors import InputError
 from candid.report import Report
 from candid.types import Classifier, Encoder, Head
@@ -344,6 +345,24 @@ def test_the_trend_is_the_rank_correlation_over_models_and_needs_five():
     (line,) = trend_table(found, ["a"], seed=0).rows
     assert line[:4] == ("a", "vlm", SHIPPED, 7)
     assert trend_table([each for each in found if each.model < "m4"], ["a"], seed=0) is None
+
+
+def test_sets_of_one_folder_name_or_in_two_roles_are_told_apart(tmp_path):
+    pets, cars, night = tmp_path / "pets" / "test", tmp_path / "cars" / "test", tmp_path / "night" / "test"
+    found = sets_of((pets, cars), {"shift": (f"cars/test={night}",), "generated": (str(night),)}, (), "val")
+    assert [(each["name"], each["role"], each["of"]) for each in found] == [
+        ("pets/test", "source", ""),
+        ("cars/test", "source", ""),
+        ("night/test", "shift", "cars/test"),
+        ("night/test (generated)", "generated", "pets/test"),
+    ]
+    assert {each["split"] for each in found} == {"val"}
+    with pytest.raises(InputError, match="write more of its path"):
+        sets_of((pets, cars), {"shift": (f"test={night}",)}, (), None)
+    odd = tmp_path / "a=b"
+    assert sets_of((pets,), {"shift": (str(odd),)}, (), None)[1]["path"] == str(odd)
+    shown = sets_of((), {"shift": (f"groceries={night}",)}, (), None)
+    assert [each["name"] for each in shown] == ["groceries", "bad camera", "test"]
 
 
 def test_the_command_asks_resumes_repeats_and_names_what_failed(tmp_path, capsys):

@@ -13,6 +13,7 @@ from candid.workflows.studying.plan import PROMPTS
 __all__ = ["EMBEDDED", "models_of_names", "prompts_of", "sets_of"]
 
 EMBEDDED = "tiny"
+SHOWN = "groceries"  # the embedded photos
 
 
 def models_of_names(names: Iterable[str]) -> list[dict[str, str]]:
@@ -25,19 +26,26 @@ def sets_of(
     sources: tuple[Path, ...], beside: Mapping[str, tuple[str, ...]], levels: tuple[str, ...], split: str | None
 ) -> list[dict[str, Any]]:
     """The sets of the flags: sources, what stands beside them by role, and their hierarchies."""
+    given = [(role, *_pair(text, sources)) for role, texts in beside.items() for text in texts]
+    names = named(tuple(dict.fromkeys((*sources, *(Path(path) for _, _, path in given)))))
+    short = {whole: name for name, whole in names.items()}
     found: list[dict[str, Any]] = [
-        {"name": name, "path": _whole(str(path)), "role": "source", "of": ""} for name, path in named(sources).items()
-    ] or [{"name": "groceries", "path": f"{SAMPLE}known", "role": "source", "of": ""}]
-    homes = [each["name"] for each in found]
+        {"name": short[path], "path": _whole(str(path)), "role": "source", "of": ""} for path in sources
+    ]
     if not sources:
-        found.append({"name": "bad camera", "path": f"{SAMPLE}shift", "role": "shift", "of": homes[0]})
-    for role, given in beside.items():
-        pairs = [_pair(text, homes) for text in given]
-        short = {whole: name for name, whole in named(tuple(Path(path) for _, path in pairs)).items()}
-        found += [{"name": short[Path(path)], "path": _whole(path), "role": role, "of": home} for home, path in pairs]
+        found = [
+            {"name": SHOWN, "path": f"{SAMPLE}known", "role": "source", "of": ""},
+            {"name": "bad camera", "path": f"{SAMPLE}shift", "role": "shift", "of": SHOWN},
+        ]
+    taken = {each["name"] for each in found}
+    for role, home, path in given:
+        name = short[Path(path)]
+        name = f"{name} ({role})" if name in taken else name  # one folder in two roles
+        taken.add(name)
+        found.append({"name": name, "path": _whole(path), "role": role, "of": found[home]["name"]})
     for text in levels:
-        home, path = _pair(text, homes)
-        next(each for each in found if each["name"] == home)["levels"] = _levels(Path(path))
+        home, path = _pair(text, sources)
+        found[home]["levels"] = _levels(Path(path))
     return [each if split is None else each | {"split": split} for each in found]
 
 
@@ -54,10 +62,19 @@ def prompts_of(given: tuple[str, ...]) -> dict[str, list[str]]:
     return found
 
 
-def _pair(text: str, homes: list[str]) -> tuple[str, str]:
-    """SET=PATH, or PATH for the first set; a path may hold "=" itself."""
+def _pair(text: str, sources: tuple[Path, ...]) -> tuple[int, str]:
+    """Place of SET among the sources, and PATH, of SET=PATH; PATH alone, which may hold "=" itself, is of the first.
+
+    SET is the last part of a source's path, or as many parts as tell it apart.
+    """
     name, equals, path = text.partition("=")
-    return (name, path) if equals and name in homes else (homes[0], text)
+    wanted = Path(name).parts
+    meant = [i for i, source in enumerate(sources) if wanted and source.absolute().parts[-len(wanted) :] == wanted]
+    if not equals or (not meant and name != SHOWN):
+        return 0, text
+    if len(meant) > 1:
+        raise InputError(f"{name} may be {' or '.join(str(sources[i]) for i in meant)}; write more of its path")
+    return (meant or [0])[0], path
 
 
 def _levels(path: Path) -> dict[str, list[str]]:
