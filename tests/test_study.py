@@ -37,6 +37,14 @@ class Trained(ColourModel):
     head: Head = HEAD
 
 
+class Unlettered(ColourModel):
+    """Reads names only where yellow is among them; all others look alike to it."""
+
+    def encode_texts(self, texts):
+        read = super().encode_texts(texts)
+        return read if any("yellow" in text for text in texts) else np.ones_like(read) / 2
+
+
 class WarmColours(ColourModel):
     """Reads the names of the coarser level too."""
 
@@ -228,6 +236,13 @@ def test_a_model_that_fails_is_named_the_others_stand_and_it_is_asked_again(quic
     assert built == ["broken", "colour", "broken"]
     with pytest.raises(InputError, match="none of the 1 models"):
         workflows.study(three[:1], quick, tmp_path, cache=False)
+
+
+def test_a_set_that_a_model_cannot_read_costs_it_that_set_alone(plan, tmp_path):
+    both = Plan((replace(plan.sets[0], levels={}), plan.sets[1]), prompts={"name": ("{}",)}, draws=2)
+    report = workflows.study([model("unlettered", Unlettered, [])], both, tmp_path, cache=False)
+    assert {row.slice.split(",")[0] for row in report.content.rows if not row.key} == {"unlettered on colours"}
+    assert any("not asked about three: every class name got the same" in line for line in report.content.cannot_say)
 
 
 def test_two_models_of_one_file_name_are_refused(quick, models, tmp_path):

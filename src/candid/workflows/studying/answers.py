@@ -80,8 +80,6 @@ class Answers:
         try:
             self._head(self._names(found, 0), self.plan.prompt)
         except InputError as error:
-            if isinstance(self.model, Encoder):
-                raise
             return str(error)
         return ""
 
