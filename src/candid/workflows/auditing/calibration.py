@@ -1,6 +1,5 @@
 """How calibrated: before and after one temperature, or another calibrator, on rows it has not seen."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 
@@ -129,7 +128,7 @@ def _rows(name: str, judged: Judged, probs: Probs, labels: Labels, seed: int, fi
         return resampled.bootstrap_rows(statistic, n, seed=seed, value=value, count=count, within=(0.0, most))
 
     few = 40 if probs.size > CLASSWISE_CELLS else resampled.RESAMPLES
-    smooth = _one_by_one(lambda rows: metrics.smooth_ece_of_top(top[0][rows], top[1][rows]))
+    smooth = resampled.one_by_one(lambda rows: metrics.smooth_ece_of_top(top[0][rows], top[1][rows]))
     found = {
         "ece": bootstrap(resampled.ece_of(*top), metrics.ece(probs, labels)),
         "smooth_ece": bootstrap(smooth, metrics.smooth_ece(probs, labels), SMOOTH_DRAWS),
@@ -154,10 +153,6 @@ def _rows(name: str, judged: Judged, probs: Probs, labels: Labels, seed: int, fi
     rows.append(row("ece_if_calibrated", name, null_ece(judged, seed=seed)))
     rows.append(row("confidence", name, bootstrap(resampled.mean_of(top[0]), float(top[0].mean()))))
     return rows
-
-
-def _one_by_one(metric: Callable[[np.ndarray], float]) -> resampled.Statistic:
-    return lambda rows: np.array([metric(sample) for sample in rows])
 
 
 def _removed(judged: dict[str, Judged], seed: int) -> Estimate:

@@ -19,6 +19,7 @@ __all__ = [
     "classwise_ece_of",
     "ece_of",
     "mean_of",
+    "one_by_one",
     "resamples",
     "shifted_interval",
 ]
@@ -75,6 +76,11 @@ def shifted_interval(value: float, draws: Draws, *, within: tuple[float, float] 
 def mean_of(values: Float[np.ndarray, " n"]) -> Statistic:
     """Mean of one number a row."""
     return lambda rows: values[rows].mean(axis=1)
+
+
+def one_by_one(metric: Callable[[np.ndarray], float]) -> Statistic:
+    """A statistic from a metric of one sample's rows, for those that cannot be computed for many at once."""
+    return lambda rows: np.array([metric(sample) for sample in rows])
 
 
 def ece_of(confidence: Scores, correct: Correct, *, bins: int = BINS) -> Statistic:

@@ -75,13 +75,15 @@ class Answers:
             self._features[found.name] = self.encode(self.model, found)
         return self._features[found.name]
 
-    def can_answer(self, found: StudySet) -> str:
-        """Why this model cannot be asked about this set; empty where it can."""
-        try:
-            self._head(self._names(found, 0), self.plan.prompt)
-        except InputError as error:
-            return str(error)
-        return ""
+    @cached_property
+    def refusals(self) -> dict[str, str]:
+        """Why this model cannot be asked about a set, by the set's name; empty where it can."""
+        return {found.name: self._refusal(found) for found in self.plan.sets}
+
+    @property
+    def sets(self) -> list[StudySet]:
+        """The plan's sets that this model can be asked about."""
+        return [found for found in self.plan.sets if not self.refusals[found.name]]
 
     def cell(self, found: StudySet, *, prompt: str = "", level: int = 0) -> Cell:
         """Logits over the classes of the set, or of the source it stands beside, at a level of the hierarchy."""
@@ -112,6 +114,13 @@ class Answers:
             rows = (cell.logits, cell.labels) if found.role == "generated" else cell.fitting()
             self._fitted[key] = fit_temperature(*rows)
         return self._fitted[key]
+
+    def _refusal(self, found: StudySet) -> str:
+        try:
+            self._head(self._names(found, 0), self.plan.prompt)
+        except InputError as error:
+            return str(error)
+        return ""
 
     def _names(self, found: StudySet, level: int) -> tuple[str, ...]:
         """The classes to choose from, each once: the set's own, or those of the source it stands beside."""

@@ -15,7 +15,7 @@ from candid.workflows.studying.finding import ModelFindings
 # from candid.workflows.studying.methods import methods
 from candid.workflows.studying.methods import methods
 from candid.workflows.studying.plan import Plan, StudyModel, StudySet
-from candid.workflows.studying.questions import QUESTIONS, asked, diagrams
+from candid.workflows.studying.questions import QUESTIONS, diagrams
 
 __all__ = ["ask_all"]
 
@@ -80,8 +80,8 @@ def _asked(model: StudyModel, plan: Plan, progress: Progress, encoding: dict[str
         return made
 
     answers = Answers(loaded, plan, features)
-    can, notes = asked(answers)
-    if not can:
+    notes = [f"not asked about {name}: {reason}" for name, reason in answers.refusals.items() if reason]
+    if not answers.sets:
         raise InputError("; ".join(notes))
     steps = [*QUESTIONS.values(), methods]
     findings = []
@@ -90,7 +90,7 @@ def _asked(model: StudyModel, plan: Plan, progress: Progress, encoding: dict[str
         findings += list(question(answers, model.name))
     bins = diagrams(answers)
     progress(f"{model.name}: questions", len(steps), len(steps))
-    sets = {found.name: _facts(answers, found) for found in can}
+    sets = {found.name: _facts(answers, found) for found in answers.sets}
     return ModelFindings(
         model.name, plan.key, _card(loaded, model.source, answers.kind), sets, tuple(findings), tuple(notes), bins
     )

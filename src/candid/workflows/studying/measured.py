@@ -1,6 +1,6 @@
 """Numbers of one cell under one temperature, each with an interval, as findings."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
@@ -107,8 +107,7 @@ def _ece(found: Judged, seed: int) -> Estimate:
 
 
 def _smooth(found: Judged, seed: int, draws: int = 40) -> Estimate:
-    def one(rows: np.ndarray) -> float:
-        return metrics.smooth_ece_of_top(found.confidence[rows], found.correct[rows])
-
-    statistic: Callable[[np.ndarray], np.ndarray] = lambda many: np.array([one(rows) for rows in many])  # noqa: E731
+    statistic = resampled.one_by_one(
+        lambda rows: metrics.smooth_ece_of_top(found.confidence[rows], found.correct[rows])
+    )
     return resampled.bootstrap_rows(statistic, len(found.correct), seed=seed, count=draws)

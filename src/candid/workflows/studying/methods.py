@@ -19,7 +19,6 @@ from candid.workflows.calibrators import CALIBRATORS, SQUARE, fit, probabilities
 from candid.workflows.studying.answers import Answers, Cell
 from candid.workflows.studying.finding import Finding
 from candid.workflows.studying.measured import How, Note
-from candid.workflows.studying.questions import asked
 
 __all__ = ["SET_METHODS", "methods"]
 
@@ -30,7 +29,7 @@ WIDEST = 300  # classes beyond which calibrators with k x k numbers are left out
 def methods(answers: Answers, name: str) -> Iterator[Finding]:
     """ECE, NLL, Brier, accuracy of every calibrator; coverage, size and singletons of every conformal set."""
     note = Note("T6", answers, name)
-    for found in asked(answers)[0]:
+    for found in answers.sets:
         if found.role == "source":
             cell = answers.cell(found)
             yield from _calibrators(cell, note, found.name, answers.plan.seed)

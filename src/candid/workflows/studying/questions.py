@@ -29,7 +29,6 @@ from candid.workflows.studying.plan import StudySet
 
 __all__ = [
     "QUESTIONS",
-    "asked",
     "diagrams",
     "few_labels",
     "hierarchy",
@@ -43,22 +42,10 @@ FEW = 50  # labels: the number the paper recommends
 SHIPPED, OWN, ORACLE = "as shipped", "own temperature", "temperature of the shifted set"
 
 
-def asked(answers: Answers) -> tuple[list[StudySet], list[str]]:
-    """The plan's sets this model can be asked about, and why not about the others."""
-    can, notes = [], []
-    for found in answers.plan.sets:
-        reason = answers.can_answer(found)
-        if reason:
-            notes.append(f"not asked about {found.name}: {reason}")
-        else:
-            can.append(found)
-    return can, notes
-
-
 def tables(answers: Answers, name: str) -> Iterator[Finding]:
     """T1: accuracy, ECE, NLL, Brier on every set, as shipped and with the temperature of its source set."""
     note, plan = Note("T1", answers, name), answers.plan
-    for found in asked(answers)[0]:
+    for found in answers.sets:
         if found.role == "generated":
             continue
         logits, labels = answers.cell(found).judging()
@@ -79,7 +66,7 @@ def tables(answers: Answers, name: str) -> Iterator[Finding]:
 def transfer(answers: Answers, name: str) -> Iterator[Finding]:
     """T2: ECE on every set with the temperature of every source set, and the gap to the set's own temperature."""
     note, seed = Note("T2", answers, name), answers.plan.seed
-    can = [found for found in asked(answers)[0] if found.role != "generated"]
+    can = [found for found in answers.sets if found.role != "generated"]
     sources = [found for found in can if found.role == "source"]
     for used in can:
         logits, labels = answers.cell(used).judging()
@@ -98,7 +85,7 @@ def transfer(answers: Answers, name: str) -> Iterator[Finding]:
 def hierarchy(answers: Answers, name: str) -> Iterator[Finding]:
     """T3: ECE at level b of a set's classes with the temperature fitted at level a; 0 is the finest."""
     note, seed = Note("T3", answers, name), answers.plan.seed
-    for found in asked(answers)[0]:
+    for found in answers.sets:
         if found.role != "source" or not found.depth or answers.kind != "vlm":
             continue
         for a, b in product(range(found.depth + 1), repeat=2):
@@ -112,7 +99,7 @@ def hierarchy(answers: Answers, name: str) -> Iterator[Finding]:
 def few_labels(answers: Answers, name: str) -> Iterator[Finding]:
     """F2: ECE and temperature against the number of labels, over seeded draws; and how many classes a draw covers."""
     note, plan = Note("F2", answers, name), answers.plan
-    for found in asked(answers)[0]:
+    for found in answers.sets:
         if found.role != "source":
             continue
         cell = answers.cell(found)
@@ -133,7 +120,7 @@ def prompts(answers: Answers, name: str) -> Iterator[Finding]:
     note, plan = Note("T4", answers, name), answers.plan
     if answers.kind != "vlm":
         return
-    for found in asked(answers)[0]:
+    for found in answers.sets:
         if found.role != "source":
             continue
         for p, q in product(plan.prompts, repeat=2):
@@ -156,7 +143,7 @@ def label_sources(answers: Answers, name: str) -> Iterator[Finding]:
     class of this one.
     """
     note, plan = Note("T5", answers, name), answers.plan
-    can = asked(answers)[0]
+    can = answers.sets
     sources = [found for found in can if found.role == "source"]
     for used in sources:
         cell = answers.cell(used)
@@ -193,7 +180,7 @@ def _ways(answers: Answers, used: StudySet, can: list[StudySet]) -> dict[str, tu
 def diagrams(answers: Answers) -> dict[str, list[dict[str, float]]]:
     """F3: bins of the reliability diagram of every judged set, as shipped and with its source's temperature."""
     found_bins = {}
-    for found in asked(answers)[0]:
+    for found in answers.sets:
         if found.role == "generated":
             continue
         logits, labels = answers.cell(found).judging()
