@@ -1,6 +1,6 @@
 """Write the image sets of the noisy-prompt study: `python -m recipes.noisy_prompts.sets DATA OUT`.
 
-DATA is the folder of source sets. For each set OUT gets `NAME/train.parquet` (a pool from which shots are drawn, with at
+DATA is the folder of source sets. For each set OUT gets `NAME/train.parquet` (a pool from which shots are drawn, at
 least 20 images a class), `NAME/test.parquet` and `NAME/ood.parquet` (images of none of its classes), and `sets.json`
 names them all. Columns beside image and label are labels that people gave.
 """
