@@ -1,6 +1,7 @@
 """CLIP through transformers: a softmax over scaled cosines. Radford et al. 2021, arxiv.org/abs/2103.00020."""
 
 import math
+from typing import Any
 
 import torch
 
@@ -28,10 +29,10 @@ def load(source: Source, *, device: str = "auto", dtype: str = "auto") -> TwoTow
         rows: torch.Tensor = found.pooler_output  # in transformers 5 this is the projected vector
         return rows
 
-    def text_tower(texts: list[str]) -> torch.Tensor:
+    def text_tower(texts: list[str], module: Any = model) -> torch.Tensor:
         # Truncation keeps the end token, which is the one the tower pools; padding lies after it and is never seen.
         tokens = tokenizer(texts, padding=True, truncation=True, max_length=context, return_tensors="pt")
-        found = model.get_text_features(
+        found = module.get_text_features(
             input_ids=tokens["input_ids"].to(placement.device),
             attention_mask=tokens["attention_mask"].to(placement.device),
         )

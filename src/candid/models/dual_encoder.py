@@ -46,10 +46,10 @@ def load(source: Source, *, device: str = "auto", dtype: str = "auto") -> TwoTow
         rows: torch.Tensor = found.pooler_output  # in transformers 5 this is the projected vector
         return rows
 
-    def text_tower(texts: list[str]) -> torch.Tensor:
+    def text_tower(texts: list[str], module: Any = model) -> torch.Tensor:
         tokens = tokenizer(texts, padding=True, truncation=True, max_length=context, return_tensors="pt")
         inputs = {name: tokens[name].to(placement.device) for name in INPUTS if name in tokens}
-        rows: torch.Tensor = model.get_text_features(**inputs).pooler_output
+        rows: torch.Tensor = module.get_text_features(**inputs).pooler_output
         return rows
 
     encoder = TwoTowers(

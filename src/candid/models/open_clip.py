@@ -37,8 +37,8 @@ def load(name: str, *, device: str = "auto", dtype: str = "auto") -> TwoTowers:
         rows: torch.Tensor = model.encode_image(pixels.normalise(batch).to(placement.dtype))
         return rows
 
-    def text_tower(texts: list[str]) -> torch.Tensor:
-        rows: torch.Tensor = model.encode_text(tokenizer(texts).to(placement.device))
+    def text_tower(texts: list[str], module: Any = model) -> torch.Tensor:
+        rows: torch.Tensor = module.encode_text(tokenizer(texts).to(placement.device))
         return rows
 
     return TwoTowers(

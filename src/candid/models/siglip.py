@@ -31,9 +31,9 @@ def load(source: Source, *, device: str = "auto", dtype: str = "auto") -> TwoTow
         rows: torch.Tensor = found.pooler_output
         return rows
 
-    def text_tower(texts: list[str]) -> torch.Tensor:
+    def text_tower(texts: list[str], module: Any = model) -> torch.Tensor:
         inputs = text_inputs(tokenizer, texts, context=model.config.text_config.max_position_embeddings)
-        found = model.get_text_features(**{k: v.to(placement.device) for k, v in inputs.items()})
+        found = module.get_text_features(**{k: v.to(placement.device) for k, v in inputs.items()})
         rows: torch.Tensor = found.pooler_output
         return rows
 

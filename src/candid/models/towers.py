@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 
 from candid.errors import InputError
 from candid.models.device import Placement
+from candid.models.text_layers import TextLayers, text_layers, text_parameters, token_ids, token_table
 from candid.types import Activation, Image, Vectors
 
 __all__ = ["Pixels", "TwoTowers"]
@@ -37,8 +38,9 @@ class Pixels(Protocol):
 class TwoTowers:
     """A vision-language model, ready to encode. Fill it and leave it: nothing here changes after it is made.
 
-    `image_tower` takes 8-bit pixels on the device, `text_tower` takes strings; both return raw rows with gradients
-    where torch is asked for them. `module` and `tokenizer` are the framework's own, for methods that go inside.
+    `image_tower` takes 8-bit pixels on the device, `text_tower` takes strings and, where another is to answer, a copy
+    of the module; both return raw rows with gradients where torch is asked for them. `module` and `tokenizer` are the
+    framework's own, for methods that go inside.
     """
 
     id: str
@@ -50,7 +52,7 @@ class TwoTowers:
     activation: Activation
     placement: Placement
     image_tower: Callable[[Tensor], Tensor]
-    text_tower: Callable[[list[str]], Tensor]
+    text_tower: Callable[..., Tensor]
     module: Any
     tokenizer: Any
 
@@ -91,6 +93,22 @@ class TwoTowers:
                 self.encode_prepared(np.stack([self.prepare(i) for i in images[start : start + IMAGES_AT_ONCE]]))
             )
         return np.concatenate(rows)
+
+    def text_layers(self) -> TextLayers | str:
+        """The layers of a causal CLIP text tower, or why this model's text tower is none."""
+        return text_layers(self.module)
+
+    def text_parameters(self, module: Any) -> dict[str, torch.nn.Parameter]:
+        """The parameters of this module, or a copy of it, that read texts."""
+        return text_parameters(module)
+
+    def token_table(self, module: Any) -> torch.nn.Embedding:
+        """The part of this module, or of a copy, that turns token ids into vectors."""
+        return token_table(module)
+
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, special tokens included, uncut and without padding."""
+        return token_ids(self.tokenizer, texts)
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
