@@ -39,6 +39,9 @@ class Sets:
 )
 @click.option("--templates", type=click.Path(path_type=Path), help="Prompts with {} for the name: one a line, or JSON.")
 @click.option(
+    "--head", type=click.Path(path_type=Path), help="A head that candid adapt made: judge it instead of prompts."
+)
+@click.option(
     "--ood", multiple=True, type=click.Path(path_type=Path), help="Images of none of the classes. Repeatable."
 )
 @click.option(
@@ -67,9 +70,10 @@ class Sets:
 @run_options
 @click.pass_context
 def command(
-    context: click.Context, /, known: Path | None, classes: Path | None, templates: Path | None, ood: tuple[Path, ...],
-    shift: tuple[Path, ...], transfer: tuple[Path, ...], gates: tuple[str, ...], config: Path | None, out: Path,
-    exist_ok: bool, cache: Path | None, no_cache: bool, as_json: bool, debug: bool, **chosen: Any,
+    context: click.Context, /, known: Path | None, classes: Path | None, templates: Path | None, head: Path | None,
+    ood: tuple[Path, ...], shift: tuple[Path, ...], transfer: tuple[Path, ...], gates: tuple[str, ...],
+    config: Path | None, out: Path, exist_ok: bool, cache: Path | None, no_cache: bool, as_json: bool, debug: bool,
+    **chosen: Any,
 ) -> None:  # fmt: skip
     """Measure how far a model can be trusted on your images.
 
@@ -86,6 +90,7 @@ def command(
     if chosen["model_name"] is None:
         chosen["model_name"], chosen["revision"] = kept.get("model"), chosen["revision"] or kept.get("revision")
     sets = _sets(known, ood, shift, transfer, kept)
+    chosen["head"] = _head(head, kept)
     names = lines(classes) if classes else kept.get("classes")
     wordings = lines(templates) if templates else kept.get("templates")
     with output_folder(out, exist_ok=exist_ok):
@@ -113,6 +118,12 @@ def _sets(
     return Sets(known, given["shift"], given["ood"], given["transfer"])
 
 
+def _head(given: Path | None, kept: dict[str, Any]) -> Path | None:
+    if given is None and "head_digest" in kept and "head" not in kept:
+        raise InputError("the report judges a tuned head and does not know where it lies; pass --head FOLDER")
+    return given or (Path(kept["head"]) if "head" in kept else None)
+
+
 def _run(
     sets: Sets, chosen: dict[str, Any], cache: bool | Path, classes: list[str] | None, templates: list[str] | None
 ) -> Report:
@@ -121,12 +132,18 @@ def _run(
         raise InputError("expected a model for these images: pass -m HUB_ID or -m FOLDER (-m tiny is the embedded one)")
     chosen["sets"] = None if chosen["sets"] == "none" else chosen["sets"]
     split, loading = chosen.pop("split"), {key: chosen.pop(key) for key in ("revision", "device", "dtype")}
+    folder: Path | None = chosen.pop("head")
+    head = None if folder is None else workflows.load_head(folder)
+    classes = classes or (None if head is None else list(head.head.classes))
     known, others = _read(sets, split, classes)
     model = models.with_texts(models.load(name, **loading))
+    if head is not None:
+        head.refuse_other(model)
     with bars() as progress:
         report = workflows.audit(
-            model, known, classes=classes, templates=templates, shift=others["shift"], ood=others["ood"],
-            transfer=others["transfer"], **chosen, cache=cache, progress=progress, command="candid audit",
+            model, known, head=None if head is None else head.head, classes=classes, templates=templates,
+            shift=others["shift"], ood=others["ood"], transfer=others["transfer"], **chosen, cache=cache,
+            progress=progress, command="candid audit",
         )  # fmt: skip
     # From any folder the run can be repeated: what was given relative to this one is kept whole.
     places = {role: {each: _whole(place) for each, place in report.content.config[role].items()} for role in others}
@@ -137,6 +154,7 @@ def _run(
         "model": name if name == EMBEDDED else _whole(name),
         "split": split,
         "dtype": loading["dtype"],
+        **({} if folder is None else {"head": _whole(str(folder))}),
     }
     return Report(report.content.model_copy(update={"config": config}), report.made)
 

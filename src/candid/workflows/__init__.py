@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from candid.workflows.encoding import encode
     from candid.workflows.feature_cache import cache_folder
     from candid.workflows.feature_files import load_features, save_features
+    from candid.workflows.head_files import SavedHead, load_head, save_head
     from candid.workflows.predictor import Predictor
     from candid.workflows.studying.front import study
     from candid.workflows.studying.plan import Plan, StudyModel, StudySet
@@ -15,26 +16,32 @@ if TYPE_CHECKING:
 _HOME = {
     "Plan": "studying.plan",
     "Predictor": "predictor",
+    "SavedHead": "head_files",
     "StudyModel": "studying.plan",
     "StudySet": "studying.plan",
     "audit": "auditing.front",
     "cache_folder": "feature_cache",
     "encode": "encoding",
     "load_features": "feature_files",
+    "load_head": "head_files",
     "save_features": "feature_files",
+    "save_head": "head_files",
     "study": "studying.front",
 }
 
 __all__ = [
     "Plan",
     "Predictor",
+    "SavedHead",
     "StudyModel",
     "StudySet",
     "audit",
     "cache_folder",
     "encode",
     "load_features",
+    "load_head",
     "save_features",
+    "save_head",
     "study",
 ]
 

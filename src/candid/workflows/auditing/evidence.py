@@ -36,7 +36,8 @@ class Evidence:
 
     `labels` is how many labelled rows may be used to fit (None: half). `templates` maps the wording of a prompt to the
     head made from it alone. `calibrator` is a row of `calibrate.METHODS`; `sets` the kind of prediction sets wanted, at
-    `coverage`, or None. Rows are used as `split.stratified_order` orders them.
+    `coverage`, or None. `tuned` says that the head was learnt, so that no wording made it. Rows are used as
+    `split.stratified_order` orders them.
     """
 
     head: Head
@@ -52,6 +53,7 @@ class Evidence:
     calibrator: str = "temperature"
     coverage: float = 0.9
     sets: str | None = "lac"
+    tuned: bool = False
 
     def __post_init__(self) -> None:
         n, classes = len(self.known), self.head.classes

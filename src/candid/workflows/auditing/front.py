@@ -7,9 +7,10 @@ from typing import Any
 
 from candid import models
 from candid.errors import InputError
+from candid.files import digest
 from candid.report import Report
 from candid.report.content import Content
-from candid.types import Encoder, Features, Image, ImageSet
+from candid.types import Encoder, Features, Head, Image, ImageSet
 from candid.workflows.auditing.evidence import Evidence, LabelledSet, align, check_calibration, check_choices
 from candid.workflows.auditing.findings import audit_features
 from candid.workflows.auditing.provenance import Role, describe_input, describe_model, package_versions, unreadable
@@ -27,6 +28,7 @@ def audit(
     model: Encoder,
     known: ImageSet,
     *,
+    head: Head | None = None,
     classes: Sequence[str] | None = None,
     templates: Sequence[str] | None = None,
     ood: Mapping[str, ImageSet] | None = None,
@@ -52,15 +54,18 @@ def audit(
     may fit the `calibrator`, a row of `calibrate.METHODS` that needs labels (None: half). `sets` is the kind of
     prediction sets (lac, aps, raps, saps) that report and predictor hold at this `coverage`, None for none. `ood` sets
     hold none of the classes, `shift` sets hold the same ones under other conditions, `transfer` sets are other labelled
-    data. `progress(set, done, total)` is told how encoding goes.
+    data. `progress(set, done, total)` is told how encoding goes. A `head` that was tuned for this model is judged in
+    the place of prompts: it brings its classes, needs no templates, and no `transfer` set can be asked with it.
     Definitions and verdict rules: docs/studies/audit.md.
     """
-    names, wordings = _classes(classes, known), tuple(models.TEMPLATES if templates is None else templates)
+    _check_head(head, model, templates, transfer)
+    names = _classes(classes, known, head)
+    wordings = () if head is not None else tuple(models.TEMPLATES if templates is None else templates)
     check_choices(names, len(known), labels=labels, keep=keep, detector=detector)
     check_calibration(calibrator, coverage=coverage, sets=sets)
     image_sets = _sets(names, known, shift or {}, ood or {}, transfer or {})
-    each = models.zero_shot_each(model, names, templates=wordings)
-    head = models.ensemble(list(each.values()))
+    each = {} if head is not None else models.zero_shot_each(model, names, templates=wordings)
+    judged = models.ensemble(list(each.values())) if head is None else models.restrict(head, names)
     features = {
         role: {
             name: _encode(
@@ -78,7 +83,7 @@ def audit(
         for role, found in image_sets.items()
     }
     evidence = Evidence(
-        head=head,
+        head=judged,
         known=features["known"]["known"],
         ood=features["ood"],
         shift=features["shift"],
@@ -91,10 +96,13 @@ def audit(
         calibrator=calibrator,
         coverage=coverage,
         sets=sets,
+        tuned=head is not None,
     )
     findings = audit_features(evidence, _reader(known))
     choices = {"labels": labels, "seed": seed, "keep": keep, "detector": detector}
     choices |= {"calibrator": calibrator, "coverage": coverage, "sets": sets}
+    if head is not None:
+        choices["head_digest"] = digest(head.weights.tobytes())
     config = _config(model, image_sets, names, wordings) | choices | {"batch_size": batch_size, "strict": strict}
     rows = (*findings.rows, unreadable(found for role in features.values() for found in role.values()))
     content = Content(
@@ -115,7 +123,7 @@ def audit(
         cannot_say=findings.cannot_say,
     )
     predictor = Predictor(
-        head=head,
+        head=judged,
         temperature=findings.temperature,
         detector=detector,
         threshold=findings.threshold,
@@ -130,8 +138,26 @@ def audit(
     return Report(content, made={"predictor": predictor})
 
 
-def _classes(given: Sequence[str] | None, known: ImageSet) -> tuple[str, ...]:
-    names = tuple(given) if given is not None else known.classes
+def _check_head(
+    head: Head | None, model: Encoder, templates: Sequence[str] | None, transfer: Mapping[str, ImageSet] | None
+) -> None:
+    if head is None:
+        return
+    if head.weights.shape[1] != model.dim:
+        raise InputError(
+            f"this head takes vectors of {head.weights.shape[1]} dimensions, {model.id} makes {model.dim}; "
+            "load the model that it was tuned for"
+        )
+    if templates:
+        raise InputError("a tuned head is asked with no templates; leave out one of the two")
+    if transfer:
+        raise InputError(
+            "a tuned head knows its own classes alone, so no transfer set can be asked with it; leave it out"
+        )
+
+
+def _classes(given: Sequence[str] | None, known: ImageSet, head: Head | None) -> tuple[str, ...]:
+    names = tuple(given) if given is not None else known.classes if head is None else head.classes
     if names is None:
         raise InputError(
             "expected class names to tell the images apart by, the known images bring none; "

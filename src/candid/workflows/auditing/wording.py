@@ -25,6 +25,8 @@ class _Answers(NamedTuple):
 
 def wording(evidence: Evidence, fitted: Fitted) -> Part:
     """Rows `accuracy` and `ece` of every template, and the spread of both over the templates."""
+    if evidence.tuned:
+        return Part(cannot_say=("How much the wording of the prompt matters: the head was tuned, no wording made it.",))
     if evidence.known.labels is None:
         return Part(cannot_say=("How much the wording of the prompt matters: the known images have no labels.",))
     if len(evidence.templates) < 2:
