@@ -33,11 +33,20 @@ class Prompts:
 
     @classmethod
     def learned(
-        cls, model: Inside | TextTower, classes: Sequence[str], *, length: int = 16, position: Position = "end"
+        cls,
+        model: Inside | TextTower,
+        classes: Sequence[str],
+        *,
+        length: int = 16,
+        position: Position = "end",
+        distinct: bool = True,
     ) -> "Prompts":
         """Prompts with `length` context vectors, the class name at the "end", in the "middle" or at the "front"."""
         tower = model if isinstance(model, TextTower) else text_tower(model)
-        return cls(tower, learned(tower.model.token_ids, classes, length=length, position=position, limit=tower.limit))
+        wording = learned(
+            tower.model.token_ids, classes, length=length, position=position, limit=tower.limit, distinct=distinct
+        )
+        return cls(tower, wording)
 
     @classmethod
     def written(

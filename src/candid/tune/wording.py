@@ -51,10 +51,19 @@ class Wording:
 
 
 def learned(
-    tokenise: Tokenise, classes: Sequence[str], *, length: int, position: Position = "end", limit: int | None = None
+    tokenise: Tokenise,
+    classes: Sequence[str],
+    *,
+    length: int,
+    position: Position = "end",
+    limit: int | None = None,
+    distinct: bool = True,
 ) -> Wording:
-    """The wording with `length` context vectors at a position; `limit` is the most tokens that the tower takes."""
-    names = _names(classes)
+    """The wording with `length` context vectors at a position; `limit` is the most tokens that the tower takes.
+
+    Names that are not `distinct` give equal rows, which is for controls alone.
+    """
+    names = _names(classes, distinct)
     if position not in POSITIONS:
         raise InputError(f"no class position {position!r}; {nearest(str(position), POSITIONS)}")
     if length < 1:
@@ -96,14 +105,14 @@ def written(tokenise: Tokenise, classes: Sequence[str], *, template: str, limit:
     return Wording(tuple(classes), head, first, last, spoken, (end,) * len(names), texts, context)
 
 
-def _names(classes: Sequence[str]) -> list[str]:
+def _names(classes: Sequence[str], distinct: bool = True) -> list[str]:
     if isinstance(classes, str):
         raise InputError("expected a sequence of class names, got one string; put it in a list")
     if not classes:
         raise InputError("expected at least one class, got none")
     if empty := [i for i, name in enumerate(classes) if not name.strip()]:
         raise InputError(f"class names must not be empty, number {empty[0]} is {classes[empty[0]]!r}; name every class")
-    if twice := [name for name, n in Counter(classes).items() if n > 1]:
+    if distinct and (twice := [name for name, n in Counter(classes).items() if n > 1]):
         raise InputError(f"class names must differ, {twice[0]!r} appears more than once; merge or rename it")
     return [name.replace("_", " ") for name in classes]
 
