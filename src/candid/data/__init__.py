@@ -4,5 +4,18 @@ from candid.data.decode import DECODER, MAX_PIXELS, decode
 from candid.data.embedded import Sample, sample, sample_folder
 from candid.data.reading import read
 from candid.data.shards import shard
+from candid.data.views import AUGMENTATIONS, augment, view_random
 
-__all__ = ["DECODER", "MAX_PIXELS", "Sample", "decode", "read", "sample", "sample_folder", "shard"]
+__all__ = [
+    "AUGMENTATIONS",
+    "DECODER",
+    "MAX_PIXELS",
+    "Sample",
+    "augment",
+    "decode",
+    "read",
+    "sample",
+    "sample_folder",
+    "shard",
+    "view_random",
+]

@@ -4,6 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from candid.workflows.adapting.doubted import Doubts
+    from candid.workflows.adapting.doubting import Doubted, doubt_labels
+    from candid.workflows.adapting.front import Adapted, adapt
     from candid.workflows.auditing.front import audit
     from candid.workflows.encoding import encode
     from candid.workflows.feature_cache import cache_folder
@@ -12,37 +15,52 @@ if TYPE_CHECKING:
     from candid.workflows.predictor import Predictor
     from candid.workflows.studying.front import study
     from candid.workflows.studying.plan import Plan, StudyModel, StudySet
+    from candid.workflows.view_banks import ViewBank, view_bank
 
 _HOME = {
+    "Adapted": "adapting.front",
+    "Doubted": "adapting.doubting",
+    "Doubts": "adapting.doubted",
     "Plan": "studying.plan",
     "Predictor": "predictor",
     "SavedHead": "head_files",
     "StudyModel": "studying.plan",
     "StudySet": "studying.plan",
+    "ViewBank": "view_banks",
+    "adapt": "adapting.front",
     "audit": "auditing.front",
     "cache_folder": "feature_cache",
+    "doubt_labels": "adapting.doubting",
     "encode": "encoding",
     "load_features": "feature_files",
     "load_head": "head_files",
     "save_features": "feature_files",
     "save_head": "head_files",
     "study": "studying.front",
+    "view_bank": "view_banks",
 }
 
 __all__ = [
+    "Adapted",
+    "Doubted",
+    "Doubts",
     "Plan",
     "Predictor",
     "SavedHead",
     "StudyModel",
     "StudySet",
+    "ViewBank",
+    "adapt",
     "audit",
     "cache_folder",
+    "doubt_labels",
     "encode",
     "load_features",
     "load_head",
     "save_features",
     "save_head",
     "study",
+    "view_bank",
 ]
 
 

@@ -1,28 +1,23 @@
 """Images -> features, once: threads decode ahead, the model runs batch after batch, finished runs are kept on disk."""
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
 
 from candid.errors import InputError, UnreadableImage
-from candid.files import digest
 from candid.types import Features, ImageEncoder, ImageSet, Skipped, Vectors
-from candid.workflows.feature_cache import Encoded, FeatureCache, cache_folder
+from candid.workflows.ahead import Counter, buffered, contents, crew, silent
+from candid.workflows.feature_cache import Encoded, FeatureCache, cache_root
 from candid.workflows.runs import Run, runs
 
-__all__ = ["encode"]
+__all__ = ["encode", "forward"]
 
 AHEAD = 3  # batches decoded while one is in the model
-HASHED_AHEAD = 256  # images
 Prepared = UInt8[np.ndarray, "3 size size"] | str  # pixels, or why there are none
-Item = TypeVar("Item")
 
 
 def encode(
@@ -47,10 +42,11 @@ def encode(
         raise InputError(f"batch_size and workers must be 1 or more, got {batch_size} and {workers}")
     if strict and images.skipped:
         raise UnreadableImage(images.skipped[0].id, images.skipped[0].reason)
-    pool = ThreadPoolExecutor(workers or _cores(), thread_name_prefix="candid-decode")
-    work = _Work(model, images, pool, _store(cache, model), batch_size)
+    pool = crew(workers)
+    root = cache_root(cache)
+    work = _Work(model, images, pool, None if root is None else FeatureCache(root, model), batch_size)
     try:
-        return _collected(work, strict, progress or _silent)
+        return _collected(work, strict, progress or silent)
     finally:
         pool.shutdown(cancel_futures=True)  # also when interrupted: finished runs stay, queued decoding does not
 
@@ -78,7 +74,7 @@ def _collected(work: _Work, strict: bool, progress: Callable[[int, int], None]) 
     images, vectors = work.images, [np.zeros((0, work.model.dim), np.float32)]
     kept: list[tuple[int, str]] = []
     lost: dict[int, str] = {}
-    done = _Counter(progress, len(images))
+    done = Counter(progress, len(images))
     for run, encoded in _in_order(work, lost, done):
         lost |= {run.rows[place]: reason for place, reason in encoded.unreadable.items()}
         if strict and lost:
@@ -100,30 +96,30 @@ def _collected(work: _Work, strict: bool, progress: Callable[[int, int], None]) 
     )
 
 
-def _in_order(work: _Work, lost: dict[int, str], done: "_Counter") -> Iterator[tuple[Run, Encoded]]:
+def _in_order(work: _Work, lost: dict[int, str], done: Counter) -> Iterator[tuple[Run, Encoded]]:
     """Every run with its vectors, from the cache or from the model; new ones are cached before they are yielded."""
     vectors: list[Vectors] = []
     reasons: list[str | None] = []
-    for step in _buffered(_steps(work, lost, done), AHEAD):
+    for step in buffered(_steps(work, lost, done), AHEAD):
         if step.known is not None:
             done(len(step.run.rows))
             yield step.run, step.known
             continue
         prepared = [future.result() for future in step.pending]
         reasons += [pixels if isinstance(pixels, str) else None for pixels in prepared]
-        vectors += _forward(work.model, [pixels for pixels in prepared if not isinstance(pixels, str)])
+        vectors.append(forward(work.model, [pixels for pixels in prepared if not isinstance(pixels, str)]))
         done(len(prepared))
         if step.last:
             unreadable = {place: reason for place, reason in enumerate(reasons) if reason is not None}
-            encoded = Encoded(np.concatenate([np.zeros((0, work.model.dim), np.float32), *vectors]), unreadable)
+            encoded = Encoded(np.concatenate(vectors), unreadable)
             if work.store is not None:
                 work.store.put(step.run, encoded)
             yield step.run, encoded
             vectors, reasons = [], []
 
 
-def _steps(work: _Work, lost: dict[int, str], done: "_Counter") -> Iterator[_Step]:
-    for run in runs(_digests(work, lost, done), batch_size=work.batch_size):
+def _steps(work: _Work, lost: dict[int, str], done: Counter) -> Iterator[_Step]:
+    for run in runs(contents(work.images, work.pool, lost, done), batch_size=work.batch_size):
         known = work.store.get(run) if work.store is not None else None
         if known is not None:
             yield _Step(run, known=known)
@@ -136,21 +132,6 @@ def _steps(work: _Work, lost: dict[int, str], done: "_Counter") -> Iterator[_Ste
             yield _Step(run, pending=pending, last=start + work.batch_size >= len(run.rows))
 
 
-def _digests(work: _Work, lost: dict[int, str], done: "_Counter") -> Iterator[tuple[int, str]]:
-    """Row and content hash of every image whose bytes can be read; the others go to `lost`."""
-    asked = ((row, work.pool.submit(_digest, work.images, row)) for row in range(len(work.images)))
-    for row, future in _buffered(asked, HASHED_AHEAD):
-        try:
-            yield row, future.result()
-        except UnreadableImage as error:
-            lost[row] = error.reason
-            done(1)
-
-
-def _digest(images: ImageSet, row: int) -> str:
-    return digest(images.raw(row))
-
-
 def _prepared(model: ImageEncoder, images: ImageSet, row: int) -> Prepared:
     try:
         return model.prepare(images.read(row))
@@ -158,44 +139,11 @@ def _prepared(model: ImageEncoder, images: ImageSet, row: int) -> Prepared:
         return error.reason
 
 
-def _forward(model: ImageEncoder, pixels: Sequence[UInt8[np.ndarray, "3 size size"]]) -> list[Vectors]:
+def forward(model: ImageEncoder, pixels: Sequence[UInt8[np.ndarray, "3 size size"]]) -> Vectors:
+    """float32 rows of one batch of prepared images, none where there are none; all finite, or an `InputError`."""
     if not pixels:
-        return []
+        return np.zeros((0, model.dim), np.float32)
     vectors = model.encode_prepared(np.stack(pixels))
     if not np.isfinite(vectors).all():
         raise InputError(f"{model.id} gave vectors that are not finite; load it with dtype='float32'")
-    return [vectors]
-
-
-def _buffered(items: Iterable[Item], depth: int) -> Iterator[Item]:
-    """The same items, each one made `depth` items before it is handed out."""
-    waiting: deque[Item] = deque()
-    for item in items:
-        waiting.append(item)
-        if len(waiting) > depth:
-            yield waiting.popleft()
-    yield from waiting
-
-
-class _Counter:
-    def __init__(self, progress: Callable[[int, int], None], total: int) -> None:
-        self.progress, self.total, self.done = progress, total, 0
-        progress(0, total)
-
-    def __call__(self, count: int) -> None:
-        self.done += count
-        self.progress(self.done, self.total)
-
-
-def _store(cache: bool | Path, model: ImageEncoder) -> FeatureCache | None:
-    if cache is False:
-        return None
-    return FeatureCache(cache_folder() if cache is True else cache, model)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _silent(done: int, total: int) -> None:
-    pass
+    return vectors.astype(np.float32, copy=False)

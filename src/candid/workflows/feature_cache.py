@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +23,10 @@ from candid.files import atomic, digest, write_json
 from candid.types import ImageEncoder, Vectors
 from candid.workflows.runs import Run
 
-__all__ = ["Encoded", "FeatureCache", "cache_folder"]
+__all__ = ["Encoded", "FeatureCache", "cache_folder", "cache_root"]
 
 KIND, VERSION = "candid-feature-cache", 1
+SUFFIX = ".safetensors"
 ABANDONED = 3600  # seconds after which a half-written file of a killed process is removed
 
 
@@ -37,38 +39,44 @@ class Encoded:
 
 
 class FeatureCache:
-    """The runs one model has encoded. Safe with any number of processes on one folder."""
+    """The runs one model has encoded. Safe with any number of processes on one folder.
 
-    def __init__(self, root: Path, model: ImageEncoder) -> None:
+    `room` is the folder of this kind of vectors, `how` whatever else makes them what they are.
+    """
+
+    def __init__(
+        self, root: Path, model: ImageEncoder, *, room: str = "features", how: Mapping[str, str | int] | None = None
+    ) -> None:
         self.made_by = {
             "id": model.id,
             "revision": model.revision,
             "preprocessing": model.preprocessing,
             "precision": str(getattr(model, "precision", "float32")),
             "decoder": DECODER,
+            **(how or {}),
         }
         slug = re.sub(r"[^A-Za-z0-9.-]+", "-", Path(model.id).name)[:40]
         key = digest(json.dumps([VERSION, self.made_by], sort_keys=True).encode(), length=16)
-        self.folder = root / "features" / f"{slug}-{key}"
+        self.folder = root / room / f"{slug}-{key}"
 
-    def get(self, run: Run) -> Encoded | None:
-        """The cached vectors of the run, or None where the file is absent, short or damaged."""
+    def get(self, run: Run, part: str = "") -> Encoded | None:
+        """The cached vectors of the run, or of a named part; None where the file is absent, short or damaged."""
         try:
-            with safe_open(self._path(run), framework="np") as file:
+            with safe_open(self._path(run, part), framework="np") as file:
                 vectors, notes = file.get_tensor("vectors"), file.metadata()
         except (OSError, SafetensorError):
             return None
-        if not notes or notes.get("checksum") != _checksum(run, vectors, notes.get("unreadable", "")):
+        if not notes or notes.get("checksum") != _checksum(run.key + part, vectors, notes.get("unreadable", "")):
             return None
         return Encoded(vectors, {int(place): reason for place, reason in json.loads(notes["unreadable"]).items()})
 
-    def put(self, run: Run, encoded: Encoded) -> None:
-        """Write the run, whole or not at all."""
-        vectors = np.ascontiguousarray(encoded.vectors, dtype=np.float32)
+    def put(self, run: Run, encoded: Encoded, part: str = "") -> None:
+        """Write the run, or a named part of what belongs to it, whole or not at all."""
+        vectors = np.ascontiguousarray(encoded.vectors)
         unreadable = json.dumps(encoded.unreadable)
-        notes = {"unreadable": unreadable, "checksum": _checksum(run, vectors, unreadable)}
-        with atomic(self._path(run)) as part:
-            part.write_bytes(save({"vectors": vectors}, notes))
+        notes = {"unreadable": unreadable, "checksum": _checksum(run.key + part, vectors, unreadable)}
+        with atomic(self._path(run, part)) as file:
+            file.write_bytes(save({"vectors": vectors}, notes))
 
     def prepare(self) -> None:
         """Make the folder before anything is encoded, so that a cache that cannot be written is told at once."""
@@ -77,8 +85,19 @@ class FeatureCache:
         for part in self.folder.glob(".*.part"):
             _remove_abandoned(part)
 
-    def _path(self, run: Run) -> Path:
-        return self.folder / f"{run.key}.safetensors"
+    def parts(self, run: Run) -> list[str]:
+        """Names of the parts there are files of."""
+        return sorted(path.name[len(run.key) : -len(SUFFIX)] for path in self.folder.glob(f"{run.key}*{SUFFIX}"))
+
+    def _path(self, run: Run, part: str) -> Path:
+        return self.folder / f"{run.key}{part}{SUFFIX}"
+
+
+def cache_root(cache: bool | Path) -> Path | None:
+    """The folder that `cache` names: True the default one, False none."""
+    if cache is False:
+        return None
+    return cache_folder() if cache is True else Path(cache)
 
 
 def cache_folder() -> Path:
@@ -92,8 +111,8 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "candid"
 
 
-def _checksum(run: Run, vectors: Vectors, unreadable: str) -> str:
-    return digest(run.key.encode() + np.ascontiguousarray(vectors).tobytes() + unreadable.encode())
+def _checksum(name: str, vectors: Vectors, unreadable: str) -> str:
+    return digest(name.encode() + np.ascontiguousarray(vectors).tobytes() + unreadable.encode())
 
 
 def _remove_abandoned(part: Path) -> None:

@@ -26,6 +26,11 @@ class Run:
     def key(self) -> str:
         return digest("\n".join(self.digests).encode())
 
+    def batches(self, size: int) -> list["Run"]:
+        """The run in pieces of `size` images, the last one shorter."""
+        starts = range(0, len(self.rows), size)
+        return [Run(self.rows[at : at + size], self.digests[at : at + size]) for at in starts]
+
 
 def runs(digests: Iterable[tuple[int, str]], *, batch_size: int) -> Iterator[Run]:
     """Runs of max(64, batch_size) to four times as many images, cut after an image whose own digest says so.
