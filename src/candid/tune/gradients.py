@@ -1,0 +1,104 @@
+"""Whether right and wrong labels pull a head the same way: norms, coherence and cosines of per-example gradients.
+
+Wu et al. 2023, arxiv.org/abs/2307.11978, report that wrong labels cancel out under prompt tuning; the quantity behind
+their figure is not published. Ours: h_i, the gradient of example i's loss in the class vectors, a space that all six
+variants share (closed form, (dl_i / dlogits) s f_i^T), and g_i = J^T h_i, the gradient in what is trained.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+
+from candid.errors import InputError
+from candid.tune.losses import loss_named
+from candid.tune.parametrised import Parameters
+
+__all__ = ["Agreement", "class_gradients", "gradient_agreement"]
+
+Tensor = torch.Tensor
+AT_ONCE = 32  # examples whose gradients go back through the tower together
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Gradients of rightly and wrongly labelled examples in one space.
+
+    `norm_*`: mean norm of an example's gradient. `coherence_*`: norm of the group's sum over the sum of norms, 1 where
+    all point one way, near 0 where they cancel. `cosine` of the two sums. `pull`: norm of the wrong labels' sum over
+    that of the right ones', which is what moves the parameters.
+    """
+
+    norm_right: float
+    norm_wrong: float
+    coherence_right: float
+    coherence_wrong: float
+    cosine: float
+    pull: float
+
+
+def class_gradients(
+    weights: Float[Tensor, "k d"], features: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, scale: float,
+    bias: float = 0.0, loss: str = "ce", options: Mapping[str, float] | None = None,
+) -> Float[Tensor, "n k d"]:  # fmt: skip
+    """h_i = dl_i / dT for unit class vectors T, one (k, d) an example."""
+    row, full = loss_named(loss, options)
+    if row.selects:
+        raise InputError(f"the loss {loss} has no gradient of its own for an example; take ce or gce")
+    logits = (scale * features @ weights.T + bias).detach().requires_grad_()
+    (found,) = torch.autograd.grad(row.of(logits, labels, **full).sum(), logits)
+    return scale * torch.einsum("nk,nd->nkd", found, features)
+
+
+def gradient_agreement(
+    rows: Callable[[Parameters], Tensor],
+    parameters: Parameters,
+    features: Float[Tensor, "n d"],
+    labels: Int[Tensor, " n"],
+    wrong: Bool[Tensor, " n"],
+    *,
+    scale: float,
+    bias: float = 0.0,
+    loss: str = "ce",
+    options: Mapping[str, float] | None = None,
+) -> dict[str, Agreement]:
+    """Agreement in the space of "classes" and of "parameters" (stacked by one run) at these parameters.
+
+    `rows` turns parameters into unit class vectors (1, k, d), `wrong` marks the wrong labels; there must be some of
+    each kind.
+    """
+    if not wrong.any() or wrong.all():
+        raise InputError("expected right and wrong labels, got only one kind; make some labels wrong")
+    leaves = {name: p.detach().clone().requires_grad_() for name, p in parameters.items()}
+    found = rows(leaves)
+    h = class_gradients(
+        found[0].detach(), features.to(found), labels, scale=scale, bias=bias, loss=loss, options=options
+    )
+    g = [
+        torch.cat([_flat(found, leaves, up[None]) for up in part]) if len(part) else part.flatten(1)
+        for part in torch.split(h, AT_ONCE)
+    ]
+    return {"classes": _agreement(h.flatten(1), wrong), "parameters": _agreement(torch.cat(g), wrong)}
+
+
+def _flat(found: Tensor, leaves: Parameters, upstream: Tensor) -> Tensor:
+    """One example's gradient in all parameters, as a row."""
+    parts = torch.autograd.grad(found, list(leaves.values()), upstream, retain_graph=True)
+    return torch.cat([part.reshape(-1) for part in parts])[None]
+
+
+def _agreement(gradients: Float[Tensor, "n p"], wrong: Bool[Tensor, " n"]) -> Agreement:
+    norms = gradients.double().norm(dim=1)
+    sums = [gradients[part].double().sum(0) for part in (~wrong, wrong)]
+    size = [float(each.norm()) for each in sums]
+    total = [float(norms[part].sum()) for part in (~wrong, wrong)]
+    floor = 1e-300
+    return Agreement(
+        float(norms[~wrong].mean()),
+        float(norms[wrong].mean()),
+        size[0] / max(total[0], floor),
+        size[1] / max(total[1], floor),
+        float(sums[0] @ sums[1]) / max(size[0] * size[1], floor),
+        size[1] / max(size[0], floor),
+    )
