@@ -58,6 +58,7 @@ def save_head(folder: str | Path, saved: SavedHead, *, exist_ok: bool = False) -
     arrays = {"weights": np.ascontiguousarray(head.weights), "bias": np.atleast_1d(np.asarray(head.bias))}
     if saved.members:
         arrays["members"] = np.stack([member.weights for member in saved.members])
+        arrays["member_biases"] = np.stack([np.atleast_1d(np.asarray(member.bias)) for member in saved.members])
     with atomic(folder / ARRAYS) as part:
         save_file(arrays, part)
     content = {
@@ -89,20 +90,21 @@ def load_head(folder: str | Path, *, model: ImageEncoder | None = None) -> Saved
 
 
 def _from(content: dict[str, Any], arrays: dict[str, np.ndarray]) -> SavedHead:
-    bias, classes = arrays["bias"], tuple(content["classes"])
-    offset = bias if len(bias) > 1 else float(bias[0])
+    classes = tuple(content["classes"])
 
-    def head(weights: np.ndarray) -> Head:
-        return Head(weights, classes, content["scale"], offset, content["activation"])
+    def head(weights: np.ndarray, bias: np.ndarray) -> Head:
+        own = bias if len(bias) > 1 else float(bias[0])
+        return Head(weights, classes, content["scale"], own, content["activation"])
 
+    members = zip(arrays.get("members", ()), arrays.get("member_biases", ()), strict=True)
     return SavedHead(
-        head=head(arrays["weights"]),
+        head=head(arrays["weights"], arrays["bias"]),
         model=content["model"]["id"],
         revision=content["model"]["revision"],
         preprocessing=content["model"]["preprocessing"],
         recipe=content["recipe"],
         data=content["data"],
-        members=tuple(head(weights) for weights in arrays.get("members", ())),
+        members=tuple(head(*each) for each in members),
         packages=content["packages"],
         created=content["created"],
     )

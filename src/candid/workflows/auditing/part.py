@@ -29,6 +29,7 @@ class Number(NamedTuple):
 
 NUMBERS: dict[str, Number] = {
     "accuracy": Number("right", "percent", "higher"),
+    "accuracy_gained": Number("accuracy gained over zero-shot", "percent", "higher"),
     "accuracy_spread": Number("accuracy, best minus worst wording", "percent", "lower"),
     "adaptive_ece": Number("calibration error, bins of equal count", "number", "lower"),
     "aupr_known_positive": Number("AUPR, known positive", "percent", "higher"),
@@ -53,7 +54,10 @@ NUMBERS: dict[str, Number] = {
     "majority_share": Number("share of the most common class", "percent", "neither"),
     "nll": Number("negative log-likelihood", "number", "lower"),
     "nll_below_temperature": Number("log-likelihood gained over one temperature", "number", "higher"),
+    "nll_removed": Number("log-likelihood gained over zero-shot", "number", "higher"),
     "own_probability": Number("mean sigmoid probability of the answer", "percent", "neither"),
+    "pseudo_label_accuracy": Number("pseudo-labels that are right", "percent", "higher"),
+    "pseudo_label_coverage": Number("images predicted as their own class", "percent", "higher"),
     "selective_accuracy": Number("right among the surest", "percent", "higher"),
     "set_coverage": Number("sets that hold the right label", "percent", "higher"),
     "set_coverage_expected": Number("sets that should hold it", "percent", "neither"),
@@ -65,6 +69,7 @@ NUMBERS: dict[str, Number] = {
     "temperature": Number("temperature T", "number", "neither"),
     "unreadable": Number("files that could not be used", "percent", "lower"),
     "worst_group_accuracy": Number("right in the worst group", "percent", "higher"),
+    "wrong_labels": Number("labels that are probably wrong", "percent", "lower"),
 }
 
 

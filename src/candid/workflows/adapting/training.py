@@ -1,0 +1,73 @@
+"""Which images train and which judge, with the labels that are believed: a few of each class, or pseudo-labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from jaxtyping import Int
+
+from candid import noise, tune
+from candid.errors import InputError
+from candid.types import Features, Image, ImageSet, Logits
+
+__all__ = ["Training", "few_shot", "pseudo_labelled", "subset"]
+
+Rows = Int[np.ndarray, " m"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """Rows of the features with the label each is trained on, and the labelled rows that judge what comes of it.
+
+    `judged` may be empty; `judged_as` says in words what these images are.
+    """
+
+    rows: Rows
+    labels: Rows
+    judged: Int[np.ndarray, " j"]
+    judged_as: str
+    pseudo: tune.PseudoLabels | None = None
+
+
+def few_shot(features: Features, classes: int, *, shots: int, seed: int) -> Training:
+    """At most `shots` labelled images of each class, drawn by the seed; all others judge."""
+    if features.labels is None:
+        raise InputError("these images have no labels; pass unlabelled=True (--unlabelled), or give them class folders")
+    rows = np.asarray(noise.few_shot(features.labels, classes=classes, shots=shots, seed=seed))
+    rest = np.setdiff1d(np.arange(len(features)), rows)
+    return Training(rows, features.labels[rows], rest, "labelled images that were not trained on")
+
+
+def pseudo_labelled(
+    logits: Sequence[Logits], features: Features, *, per_class: int, select: str, seed: int
+) -> Training:
+    """The model's own answers as labels. Where true labels are known they judge all images, for none was trained on."""
+    found = tune.pseudo_label(list(logits), per_class=per_class, select=select, seed=seed)
+    judged = np.arange(0 if features.labels is None else len(features))
+    return Training(
+        found.rows, found.labels, judged, "images, the same ones it was tuned on without their labels", found
+    )
+
+
+def subset(images: ImageSet, ids: Sequence[str]) -> ImageSet:
+    """The images of these ids, in their order."""
+    places = {name: place for place, name in enumerate(images.ids)}
+    rows = [places[name] for name in ids]
+    return replace(
+        images,
+        ids=tuple(ids),
+        read=partial(_read, images, rows),
+        raw=partial(_raw, images, rows),
+        labels=None if images.labels is None else images.labels[rows],
+        groups=None if images.groups is None else images.groups[rows],
+        skipped=(),
+    )
+
+
+def _read(images: ImageSet, rows: list[int], index: int) -> Image:
+    return images.read(rows[index])
+
+
+def _raw(images: ImageSet, rows: list[int], index: int) -> bytes:
+    return images.raw(rows[index])
