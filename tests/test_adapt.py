@@ -317,6 +317,21 @@ def test_asking_the_same_model_twice_changes_no_pseudo_label(tiny, photos, cache
     assert np.array_equal(once.pseudo.rows, twice.pseudo.rows)
 
 
+def test_what_cannot_be_trained_is_refused_before_anything_is_encoded(tiny, photos):
+    def unreadable(index):
+        pytest.fail("an image was read")
+
+    unread = replace(photos, read=unreadable, raw=unreadable)
+    with pytest.raises(InputError, match="--unlabelled"):
+        workflows.adapt(tiny, replace(unread, labels=None))
+    with pytest.raises(InputError, match="rate must be positive"):
+        workflows.adapt(tiny, unread, rate=-1.0)
+    with pytest.raises(InputError, match="at least 2 class names"):
+        workflows.adapt(tiny, replace(unread, classes=None), unlabelled=True)
+    with pytest.raises(InputError, match="no labels to doubt"):
+        workflows.doubt_labels(tiny, replace(unread, labels=None))
+
+
 # doubted labels
 
 

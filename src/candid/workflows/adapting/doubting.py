@@ -25,7 +25,7 @@ from candid.tune.recipe import Variant
 from candid.tune.towers import Inside
 from candid.types import Encoder, Estimate, Features, ImageSet, Labels, Probs
 from candid.workflows.adapting.doubted import Doubts, content
-from candid.workflows.adapting.front import Progress, encoded, named_classes, tunable
+from candid.workflows.adapting.preparing import Progress, encoded, named_classes, told, tunable
 from candid.workflows.auditing import resampled
 from candid.workflows.auditing.evidence import align
 
@@ -91,8 +91,7 @@ def doubt_labels(
         recipe = tune.Recipe(
             cast(Variant, by), loss, dict(loss_options or {}), template=template, epochs=epochs, rate=rate
         )
-        told = None if progress is None else (lambda done, total: progress("epochs", done, total))
-        probs = _held_out(inner, features, names, recipe, folds=folds, seed=seed, progress=told)
+        probs = _held_out(inner, features, names, recipe, folds=folds, seed=seed, progress=told(progress, "epochs"))
     wrong, doubts = _doubted(features, names, probs, seed=seed)
     asked = {"by": by, "template": template, "seed": seed}
     if by != ZERO_SHOT:

@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any, get_args
 
 import numpy as np
 from jaxtyping import Int
 
 from candid import noise, tune
-from candid.errors import InputError
+from candid.errors import InputError, nearest
+from candid.tune.pseudo_labels import Select
 from candid.types import Features, Image, ImageSet, Logits
 
-__all__ = ["Training", "few_shot", "pseudo_labelled", "subset"]
+__all__ = ["Training", "check_choices", "few_shot", "pseudo_labelled", "subset"]
 
 Rows = Int[np.ndarray, " m"]
+NO_LABELS = "these images have no labels; pass unlabelled=True (--unlabelled), or give them class folders"
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,21 @@ class Training:
     pseudo: tune.PseudoLabels | None = None
 
 
+def check_choices(images: ImageSet, *, shots: int, select: str | None, **recipe: Any) -> None:
+    """Refuse before hours of encoding what could not be trained after it; `select` is None where labels are used."""
+    if select is None and images.labels is None:
+        raise InputError(NO_LABELS)
+    if select is not None and select not in get_args(Select):
+        raise InputError(f"no selection named {select}; {nearest(select, get_args(Select))}")
+    if shots < 1:
+        raise InputError(f"shots must be 1 or more, got {shots}")
+    tune.Recipe(**{**recipe.pop("recipe", {}), **recipe})
+
+
 def few_shot(features: Features, classes: int, *, shots: int, seed: int) -> Training:
     """At most `shots` labelled images of each class, drawn by the seed; all others judge."""
     if features.labels is None:
-        raise InputError("these images have no labels; pass unlabelled=True (--unlabelled), or give them class folders")
+        raise InputError(NO_LABELS)
     rows = np.asarray(noise.few_shot(features.labels, classes=classes, shots=shots, seed=seed))
     rest = np.setdiff1d(np.arange(len(features)), rows)
     return Training(rows, features.labels[rows], rest, "labelled images that were not trained on")
