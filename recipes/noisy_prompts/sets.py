@@ -79,7 +79,7 @@ def cifar10(data: Path, out: Path) -> dict:
 def cifar10_people(data: Path, out: Path) -> dict:
     """CIFAR-10's training images with the labels that people gave them (CIFAR-10N); judged on the same test images."""
     rows, given = table(data, "cifar10_train"), np.load(data / "cifar10_human_labels.npz")
-    train, _ = parted([CIFAR10[label] for label in given["clean_label"]], 200, 0)
+    train, _ = parted([CIFAR10[label] for label in given["clean_label"]], 60, 0)
     judged = table(data, "cifar10_test_png")
     names = [CIFAR10[label] for label in judged["label"]]
     _, test = parted(names, TRAIN_EACH, TEST_EACH)

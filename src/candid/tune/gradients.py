@@ -5,17 +5,20 @@ their figure is not published. Ours: h_i, the gradient of example i's loss in th
 variants share (closed form, (dl_i / dlogits) s f_i^T), and g_i = J^T h_i, the gradient in what is trained.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
 from candid.errors import InputError
 from candid.tune.losses import loss_named
-from candid.tune.parametrised import Parameters
+from candid.tune.parametrised import Parameters, parametrised
+from candid.tune.recipe import Recipe
+from candid.tune.towers import Inside
 
-__all__ = ["Agreement", "class_gradients", "gradient_agreement"]
+__all__ = ["Agreement", "agreement_at", "class_gradients", "gradient_agreement"]
 
 Tensor = torch.Tensor
 AT_ONCE = 32  # examples whose gradients go back through the tower together
@@ -101,4 +104,34 @@ def _agreement(gradients: Float[Tensor, "n p"], wrong: Bool[Tensor, " n"]) -> Ag
         size[1] / max(total[1], floor),
         float(sums[0] @ sums[1]) / max(size[0] * size[1], floor),
         size[1] / max(size[0], floor),
+    )
+
+
+def agreement_at(
+    model: Inside,
+    classes: Sequence[str],
+    recipe: Recipe,
+    parameters: Mapping[str, np.ndarray],
+    features: Float[np.ndarray, "n d"],
+    labels: Int[np.ndarray, " n"],
+    wrong: Bool[np.ndarray, " n"],
+    *,
+    loss: str = "ce",
+    options: Mapping[str, float] | None = None,
+) -> dict[str, Agreement]:
+    """Agreement at the parameters that one run had (`Tuned.parameters`), in both spaces."""
+    form = parametrised(model, classes, recipe)
+    like = form.start([0])
+    leaves = {name: torch.from_numpy(np.array(value))[None].to(like[name]) for name, value in parameters.items()}
+    device = next(iter(like.values())).device
+    return gradient_agreement(
+        form.rows,
+        leaves,
+        torch.from_numpy(np.array(features)).to(device),
+        torch.from_numpy(np.asarray(labels, np.int64)).to(device),
+        torch.from_numpy(np.asarray(wrong)).to(device),
+        scale=model.scale,
+        bias=float(getattr(model, "bias", 0.0)),
+        loss=loss,
+        options=options,
     )

@@ -13,7 +13,7 @@ from candid.tune.prompts import Prompts
 from candid.tune.recipe import Recipe
 from candid.tune.towers import Inside, text_tower
 
-__all__ = ["NAME_SPREAD", "Parameters", "Parametrised", "parametrised"]
+__all__ = ["NAME_SPREAD", "Parameters", "Parametrised", "parametrised", "random_names"]
 
 Tensor = torch.Tensor
 Parameters = dict[str, Tensor]
@@ -50,6 +50,13 @@ def parametrised(model: Inside, classes: Sequence[str], recipe: Recipe, *, names
     if recipe.variant in makers:
         return makers[recipe.variant](model, spoken, recipe)
     return _context(model, spoken, recipe, names)
+
+
+def random_names(model: Inside, classes: Sequence[str], *, seed: int = 0) -> Tensor:
+    """Gaussian vectors (T, w) in place of the token vectors of all names, each of the names' mean norm: a control."""
+    own = Prompts.learned(model, classes, length=1).name_vectors
+    drawn = torch.randn(own.shape, generator=_generator(seed, 1)).to(own)
+    return drawn * own.norm(dim=1).mean() / drawn.norm(dim=1, keepdim=True)
 
 
 def _classifier(model: Inside, classes: Sequence[str], recipe: Recipe) -> Parametrised:

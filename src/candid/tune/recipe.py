@@ -27,7 +27,7 @@ VARIANTS: dict[str, str] = {
 PEAK_RATES: dict[str, float] = {
     "classifier-random": 0.002,
     "classifier-text": 0.002,
-    "text-encoder": 1e-5,
+    "text-encoder": 1e-4,
     "prompt": 0.002,
     "full-prompt": 0.002,
     "cls": 0.002,

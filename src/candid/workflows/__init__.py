@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from candid.workflows.feature_files import load_features, save_features
     from candid.workflows.head_files import SavedHead, load_head, save_head
     from candid.workflows.predictor import Predictor
+    from candid.workflows.prompting.front import prompt_study
     from candid.workflows.studying.front import study
     from candid.workflows.studying.plan import Plan, StudyModel, StudySet
     from candid.workflows.view_banks import ViewBank, view_bank
@@ -34,6 +35,7 @@ _HOME = {
     "encode": "encoding",
     "load_features": "feature_files",
     "load_head": "head_files",
+    "prompt_study": "prompting.front",
     "save_features": "feature_files",
     "save_head": "head_files",
     "study": "studying.front",
@@ -57,6 +59,7 @@ __all__ = [
     "encode",
     "load_features",
     "load_head",
+    "prompt_study",
     "save_features",
     "save_head",
     "study",

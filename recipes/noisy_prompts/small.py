@@ -1,0 +1,59 @@
+"""The study, run for real on small models: `python -m recipes.noisy_prompts.small SETS OUT [-m NAME=PLACE ...]`.
+
+SETS is what recipes.noisy_prompts.sets wrote. Writes OUT/plan.json and runs it as `candid reproduce ptnl --config`
+does; a stopped run goes on. `--num-shards 2 --shard-index 0` and 1, side by side, share the work. Banks of 16 views,
+where the paper's recipe would draw 50, make this affordable on two cores.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from candid import workflows
+from candid.workflows.prompting.plan import plan_of
+
+SLOW = ("noise", "losses", "gradients", "context", "names", "unlabelled")  # what the set of most classes is asked
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sets", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("-m", "--model", action="append", metavar="NAME=PLACE", default=[])
+    parser.add_argument("--questions", nargs="+")
+    parser.add_argument("--protocols", nargs="+")
+    parser.add_argument("--num-shards", type=int, default=1)
+    parser.add_argument("--shard-index", type=int, default=0)
+    args = parser.parse_args()
+    job = {"sets": sets(args.sets), "models": dict(each.split("=", 1) for each in args.model or ["tiny=tiny"])}
+    job |= {"views": 16}
+    job |= {name: getattr(args, name) for name in ("questions", "protocols") if getattr(args, name)}
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "plan.json").write_text(json.dumps({"format": "candid-ptnl", "version": 1, **job}, indent=1) + "\n")
+    report = workflows.prompt_study(
+        job["models"], plan_of(job), args.out, shard=(args.shard_index, args.num_shards), progress=say,
+        command="recipes.noisy_prompts.small", config=job,
+    )  # fmt: skip
+    print(report.save(args.out, exist_ok=True))
+
+
+def sets(folder: Path) -> list[dict]:
+    """What each set is asked: labels that people gave are asked about for themselves."""
+    found = []
+    for each in json.loads((folder / "sets.json").read_text()):
+        if each["given"]:
+            each |= {"questions": ["noise"], "protocols": []}
+        elif each["classes"] > 15:
+            each |= {"questions": list(SLOW)}
+        found.append({name: value for name, value in each.items() if name not in ("classes", "n_train", "n_test")})
+    return found
+
+
+def say(label: str, done: int, total: int) -> None:
+    if done == total:
+        print(f"{time.strftime('%H:%M:%S')}  {label}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The study's front door: train every case of every model and set, keep what is finished, show all of it."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from candid import models
+from candid.errors import InputError
+from candid.files import digest
+from candid.report import Report
+from candid.types import Features, ImageSet
+from candid.workflows.encoding import encode
+from candid.workflows.prompting.material import Material
+from candid.workflows.prompting.plan import Case, Plan, PromptSet, cases
+from candid.workflows.prompting.record import Record, load_records, save_records
+from candid.workflows.prompting.shown import Tables, content
+from candid.workflows.prompting.training import records, zero_shot_record
+from candid.workflows.view_banks import view_bank
+
+__all__ = ["prompt_study"]
+
+Progress = Callable[[str, int, int], None]
+
+
+class _Unit(NamedTuple):
+    """One case of one model on one set, and the file that keeps its records."""
+
+    name: str
+    found: PromptSet
+    case: Case | None
+    path: Path
+
+
+def prompt_study(
+    named: Mapping[str, str],
+    plan: Plan,
+    folder: str | Path,
+    *,
+    cache: bool | Path = True,
+    batch_size: int = 64,
+    workers: int | None = None,
+    device: str = "auto",
+    shard: tuple[int, int] = (0, 1),
+    progress: Progress | None = None,
+    command: str = "workflows.prompt_study",
+    config: dict[str, Any] | None = None,
+) -> Report:
+    """The report of what these models (load names by short name) answer to the plan's questions.
+
+    What is finished is kept in `folder`/runs, so a run that was stopped goes on where it was, and several processes
+    share the work: `shard` (index, count) trains every count-th case; the report shows the cases that are finished.
+    Questions, definitions and rules: docs/studies/noisy_prompts.md.
+    """
+    index, count = shard
+    if not 0 <= index < count:
+        raise InputError(f"expected a shard index from 0 to below the number of shards, got {index} of {count}")
+    told, cards, found = progress or _silent, [], list[Record]()
+    missing = 0
+    for name, place in named.items():
+        model = models.with_texts(models.load(place, device=device))
+        cards.append(model)
+        materials: dict[str, Material] = {}
+        units = list(_units(name, plan, Path(folder) / "runs"))
+        for i, unit in enumerate(units):
+            key = _key(model, unit, plan)
+            known = load_records(unit.path, key)
+            if known is None and i % count != index:
+                missing += 1
+                continue
+            if known is None:
+                each = unit.found
+                if each.name not in materials:
+                    materials = {each.name: _material(model, each, plan, told, cache, batch_size, workers)}
+                known = _trained(materials[each.name], unit, plan, told, f"{name}: {i + 1} of {len(units)} ")
+                save_records(unit.path, key, known)
+            found += known
+    shown = content(found, plan, cards, command=command, config=config or {}, missing=missing)
+    return Report(shown, made={"tables": Tables(found)})
+
+
+def _units(name: str, plan: Plan, folder: Path) -> Iterator[_Unit]:
+    for found in plan.sets:
+        start = folder / f"{_slug(name)}-{_slug(found.name)}"
+        yield _Unit(name, found, None, start.with_name(f"{start.name}-zero-shot.json"))
+        for case in cases(plan, found):
+            tag = digest(json.dumps(asdict(case), sort_keys=True).encode(), length=10)
+            yield _Unit(
+                name, found, case, start.with_name(f"{start.name}-{case.question}-{_slug(case.variant)}-{tag}.json")
+            )
+
+
+def _trained(material: Material, unit: _Unit, plan: Plan, told: Progress, label: str) -> list[Record]:
+    if unit.case is None:
+        return [zero_shot_record(material, unit.name)]
+    case = unit.case
+    words = f"{label}{unit.found.name}, {case.question}, {case.variant} {case.protocol} {case.setting}".strip()
+    return records(material, case, plan, unit.name, progress=lambda done, total: told(words, done, total))
+
+
+def _material(
+    model: Any, found: PromptSet, plan: Plan, told: Progress, cache: bool | Path, batch_size: int, workers: int | None
+) -> Material:
+    def look(images: ImageSet, what: str) -> Features:
+        return encode(model, images, cache=cache, batch_size=batch_size, workers=workers,
+                      progress=lambda done, total: told(f"{found.name}: {what}", done, total))  # fmt: skip
+
+    train = look(found.train, "training images")
+    bank = view_bank(
+        model, found.train, views=plan.views, augment=plan.augment, seed=plan.seed, cache=cache, batch_size=batch_size,
+        workers=workers, progress=lambda done, total: told(f"{found.name}: views", done, total),
+    )  # fmt: skip
+    if train.ids != bank.ids or len(train) != len(found.train):
+        raise InputError(f"some training images of {found.name} cannot be read; leave them out of the set")
+    ood = {name: look(images, f"unknown, {name}") for name, images in found.ood.items()}
+    return Material(model, found, bank, train, look(found.test, "test images"), ood)
+
+
+def _key(model: Any, unit: _Unit, plan: Plan) -> str:
+    """Hash of all that the records depend on."""
+    found = unit.found
+    parts: Sequence[object] = (
+        model.revision, model.preprocessing, found.name, found.train.ids, found.test.ids, found.template,
+        [] if found.train.labels is None else found.train.labels.tolist(), sorted(found.ood),
+        None if unit.case is None else asdict(unit.case),
+        (plan.shots, plan.views, plan.augment, plan.draws, plan.seed),
+    )  # fmt: skip
+    return digest(json.dumps(parts, sort_keys=True).encode())
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "x"
+
+
+def _silent(label: str, done: int, total: int) -> None:
+    pass

@@ -1,0 +1,157 @@
+"""A case becomes records: draw, train every run of it in one batch, judge."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from candid import tune
+from candid.errors import InputError
+from candid.tune import Run, Tuned
+from candid.types import Head
+from candid.workflows.prompting.material import Drawn, Material
+from candid.workflows.prompting.plan import TRUE, Case, Plan
+from candid.workflows.prompting.record import Record
+
+__all__ = ["records", "zero_shot_record"]
+
+OTHER_WORDS = (  # of none of the sets
+    *("table", "cloud", "river", "engine", "paper", "winter", "sugar", "bridge", "letter", "silver", "window"),
+    *("shadow", "market", "planet", "button", "basket", "thunder", "pencil", "garden", "blanket", "copper", "island"),
+    *("ladder", "mirror", "needle", "pocket", "ribbon", "saddle", "candle", "harbour"),
+)
+
+
+class _Which(NamedTuple):
+    """Which run of a case a training is."""
+
+    loss: str
+    rate: float
+    draw: int
+    member: int
+    drawn: Drawn
+
+
+def zero_shot_record(material: Material, name: str) -> Record:
+    """The head of the hand prompt, which nothing was trained for."""
+    n = len(material.test)
+    return Record("zero-shot", name, material.found.name, "zero-shot", "", "", 0.0, 0.0, "", 0, 0, "one", 0, n,
+                  material.judged(material.zero_shot))  # fmt: skip
+
+
+def records(
+    material: Material, case: Case, plan: Plan, name: str, *, progress: Callable[[int, int], None]
+) -> list[Record]:
+    """Every number of this case for the model called `name`."""
+    which = list(_runs(material, case, plan))
+    recipe = tune.Recipe(
+        variant=_literal(case.variant), epochs=case.epochs, context=case.context, per_class=case.per_class,
+        template=material.found.template, cls_init=_literal(case.cls_init), words=_words(material, case, plan),
+    )  # fmt: skip
+    runs = [
+        Run(each.drawn.labels, each.drawn.rows, each.loss, {}, _seed(plan, each.draw, each.member)) for each in which
+    ]
+    names = (
+        tune.random_names(material.model, material.classes, seed=plan.seed) if case.words == "random vectors" else None
+    )
+    found = tune.fit_many(
+        material.model, material.vectors, runs, material.classes, recipe=recipe, names=names, watch=case.watch,
+        progress=progress,
+    )  # fmt: skip
+    if case.gradients:
+        return list(_gradients(material, case, recipe, which, found, name))
+    return list(_judged(material, case, which, found, name))
+
+
+def _runs(material: Material, case: Case, plan: Plan) -> Iterator[_Which]:
+    for rate in case.rates:
+        for draw in range(plan.draws):
+            drawn = material.draw(case, plan, rate, draw)
+            for loss in case.losses:
+                for member in range(case.members):
+                    yield _Which(loss, rate, draw, member, drawn)
+
+
+def _seed(plan: Plan, draw: int, member: int) -> int:
+    return plan.seed + draw + 1000 * member
+
+
+def _literal(name: str) -> Any:
+    return name
+
+
+def _words(material: Material, case: Case, plan: Plan) -> tuple[str, ...] | None:
+    """What stands in place of the class names."""
+    classes = material.classes
+    random = np.random.default_rng([plan.seed, 3])
+    if case.words == "swapped":
+        shifted = random.permutation(len(classes))
+        while len(classes) > 1 and (shifted == np.arange(len(classes))).any():
+            shifted = random.permutation(len(classes))
+        return tuple(classes[i] for i in shifted)
+    if case.words == "random words":
+        lengths = [len(name.replace("_", " ").split()) for name in classes]
+        pool = [word if round_ == 0 else f"{word}{round_}" for round_ in range(1 + sum(lengths) // len(OTHER_WORDS))
+                for word in random.permutation(OTHER_WORDS)]  # fmt: skip
+        return tuple(" ".join(pool[sum(lengths[:i]) :][:n]) for i, n in enumerate(lengths))
+    if case.words == "one word":
+        return ("thing",) * len(classes)
+    return None
+
+
+def _judged(
+    material: Material, case: Case, which: Sequence[_Which], found: Sequence[Tuned | InputError], name: str
+) -> Iterator[Record]:
+    together: dict[tuple[str, float, int], list[Tuned]] = {}
+    for each, tuned in zip(which, found, strict=True):
+        if isinstance(tuned, InputError):
+            yield _record(material, case, each, name, case.epochs, "one", {}, str(tuned))
+            continue
+        together.setdefault((each.loss, each.rate, each.draw), []).append(tuned)
+        for epoch, head in _heads(tuned, case.epochs):
+            yield _record(material, case, each, name, epoch, "one", material.judged(head), tuned.warning)
+    for key, members in together.items():
+        if len(members) > 1:
+            each = next(one for one in which if (one.loss, one.rate, one.draw) == key)
+            for epoch, head in _heads(tune.averaged(members), case.epochs):
+                yield _record(material, case, each, name, epoch, "average", material.judged(head), "")
+
+
+def _heads(tuned: Tuned, epochs: int) -> Iterator[tuple[int, Head]]:
+    """Heads by number of epochs; of several members their average."""
+    for epoch, members in tuned.watched.items():
+        if epoch != epochs:
+            weights = np.stack([head.weights for head in members]).astype(np.float64).mean(axis=0)
+            yield epoch, replace(members[0], weights=weights.astype(np.float32))
+    yield epochs, tuned.head
+
+
+def _gradients(
+    material: Material, case: Case, recipe: tune.Recipe, which: Sequence[_Which],
+    found: Sequence[Tuned | InputError], name: str,
+) -> Iterator[Record]:  # fmt: skip
+    for each, tuned in zip(which, found, strict=True):
+        if isinstance(tuned, InputError) or not each.drawn.wrong.any():
+            continue
+        for epoch in case.watch:
+            features = np.asarray(material.vectors[each.drawn.rows, epoch % material.vectors.shape[1]], np.float32)
+            spaces = tune.agreement_at(
+                material.model, material.classes, recipe, tuned.parameters[epoch][0], features, each.drawn.labels,
+                each.drawn.wrong, loss=each.loss,
+            )  # fmt: skip
+            for space, agreement in spaces.items():
+                numbers = asdict(agreement)
+                yield _record(material, replace(case, setting=space), each, name, epoch, "one", numbers, "")
+
+
+def _record(
+    material: Material, case: Case, each: _Which, name: str, epoch: int, member: str, numbers: dict[str, float],
+    note: str,
+) -> Record:  # fmt: skip
+    drawn = each.drawn
+    return Record(
+        case.question, name, material.found.name, case.variant, each.loss, case.protocol, each.rate,
+        float(drawn.wrong.mean()), case.setting if case.words == TRUE or case.setting else case.words, epoch, each.draw,
+        member, len(drawn.rows), len(material.test), {**numbers, **drawn.facts}, note,
+    )  # fmt: skip
