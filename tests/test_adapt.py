@@ -19,6 +19,7 @@ from candid.tune.pseudo_labels import Select
 from candid.types import Head
 from candid.workflows import SavedHead, load_head, save_head
 from candid.workflows.adapting.doubting import folds_of
+from candid.workflows.adapting.training import subset
 
 
 @pytest.fixture
@@ -263,6 +264,23 @@ def test_a_classifier_that_starts_from_text_gains_on_real_photos(tiny, photos, c
     found = workflows.adapt(tiny, photos, variant="classifier-text", shots=8, views=0, seeds=2, cache=cache)
     assert row(found.report.content, "accuracy_gained", "all").value > 0.03
     assert found.report.content.verdict.reasons[0].level == "good"
+
+
+def test_an_audit_leaves_out_what_the_head_was_trained_on_and_finds_what_adapting_found(adapted, folder, cache, tiny):
+    saved, before = load_head(adapted[0]), row(Report.load(adapted[0]).content, "accuracy", "tuned")
+    content = workflows.audit(tiny, data.read(folder), head=saved, cache=cache).content
+    found = row(content, "accuracy", "all")
+    assert (found.value, found.n) == (before.value, before.n)
+    assert found.n == 182
+    assert any("28 known images it was trained on" in question for question in content.cannot_say)
+    bare = workflows.audit(tiny, data.read(folder), head=saved.head, cache=cache).content
+    assert row(bare, "accuracy", "all").n == 210
+
+
+def test_an_audit_of_training_images_alone_is_refused(adapted, folder, cache, tiny, photos):
+    saved = load_head(adapted[0])
+    with pytest.raises(InputError, match="trained on all 28 known images"):
+        workflows.audit(tiny, subset(photos, saved.data["trained_on"]), head=saved, cache=cache)
 
 
 # adapting without labels

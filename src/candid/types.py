@@ -4,7 +4,7 @@ Scores: higher = further from what the model knows. Confidence: higher = surer. 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -114,6 +114,22 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def rows(self, rows: Sequence[int] | Int[np.ndarray, " m"]) -> "Features":
+        """These rows, in this order, with everything known about them.
+
+        >>> Features(np.eye(3, dtype=np.float32), ("a", "b", "c"), "m").rows([2, 0]).ids
+        ('c', 'a')
+        """
+        index = np.asarray(rows, dtype=np.int64)
+        return replace(
+            self,
+            vectors=self.vectors[index],
+            ids=tuple(self.ids[row] for row in index),
+            labels=None if self.labels is None else self.labels[index],
+            groups=None if self.groups is None else self.groups[index],
+            digests=None if self.digests is None else tuple(self.digests[row] for row in index),
+        )
 
 
 @dataclass(frozen=True)

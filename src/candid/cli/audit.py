@@ -141,7 +141,7 @@ def _run(
         head.refuse_other(model)
     with bars() as progress:
         report = workflows.audit(
-            model, known, head=None if head is None else head.head, classes=classes, templates=templates,
+            model, known, head=head, classes=classes, templates=templates,
             shift=others["shift"], ood=others["ood"], transfer=others["transfer"], **chosen, cache=cache,
             progress=progress, command="candid audit",
         )  # fmt: skip

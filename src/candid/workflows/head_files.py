@@ -37,6 +37,11 @@ class SavedHead:
     packages: dict[str, str] = field(default_factory=dict)
     created: str = ""  # ISO 8601, UTC
 
+    @property
+    def learnt_from(self) -> frozenset[str]:
+        """Digests of the images whose labels it was trained on; empty where it learned without labels."""
+        return frozenset(self.data.get("trained_digests", ()) if self.data.get("labels_used") else ())
+
     def save(self, folder: str | Path, *, exist_ok: bool = False) -> Path:
         """The folder, now holding head.json and head.safetensors."""
         return save_head(folder, self, exist_ok=exist_ok)

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 
 from candid import tune
 from candid.report.content import Content, Row, Section
@@ -31,7 +30,7 @@ def content(
 ) -> Content:
     """The report: what changed on the test images, or on those left over; the pseudo-labels; the training."""
     own = features["images"]
-    judged, judged_as = _rows(own, training.judged), training.judged_as
+    judged, judged_as = own.rows(training.judged), training.judged_as
     if "test" in features:
         judged, judged_as = features["test"], "test images"
     comparison = judging.compare(judged, zero, tuned.head, tuned.members, seed=seed)
@@ -50,7 +49,7 @@ def content(
         part = shown.pseudo_labels(training.pseudo, names, own.labels)
         rows, sections = [*rows, *part.rows], [*sections, *part.sections]
         cannot_say += part.cannot_say
-    sections.append(shown.curve(tuned, shots=f"{len(training.rows):,} images"))
+    sections.append(shown.curve(tuned, images=len(training.rows), views=int(recipe["views"])))
     rows.append(unreadable(features.values()))
     return Content(
         command=command,
@@ -68,17 +67,4 @@ def content(
         rows=tuple(rows),
         sections=tuple(sections),
         cannot_say=tuple(cannot_say),
-    )
-
-
-def _rows(features: Features, rows: Int[np.ndarray, " m"]) -> Features:
-    """These rows of features, as features that are only judged."""
-    labels = None if features.labels is None else features.labels[rows]
-    return Features(
-        features.vectors[rows],
-        tuple(features.ids[row] for row in rows),
-        features.encoder,
-        labels,
-        None,
-        features.classes,
     )

@@ -150,7 +150,9 @@ def _saved(
         "digest": content_digest(features),
         "labelled": features.labels is not None,
         "trained_on": [features.ids[row] for row in training.rows],
+        "trained_digests": [(features.digests or ())[row] for row in training.rows],
         "labels": [int(label) for label in training.labels],
+        "labels_used": training.pseudo is None,
     }
     folder = Path(model.id).expanduser()
     return SavedHead(

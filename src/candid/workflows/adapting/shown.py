@@ -35,19 +35,20 @@ def after(found: Comparison, rows: Sequence[Row], *, judged_as: str) -> Section:
     return Section(id="after", title="What did tuning change?", answer=answer, figures=figures)
 
 
-def curve(tuned: tune.Tuned, *, shots: str) -> Section:
+def curve(tuned: tune.Tuned, *, images: int, views: int) -> Section:
     """Loss and accuracy on what was trained on, by epoch."""
     loss, right = np.asarray(tuned.loss), np.asarray(tuned.accuracy)
     answer = (
-        f"From {loss.mean(axis=0)[0]:.3g} to {loss.mean(axis=0)[-1]:.3g} over {loss.shape[1]} epochs on {shots}; the "
-        f"labels it was given are matched on {percent(float(right[:, -1].mean()))} in the last epoch."
+        f"From {loss.mean(axis=0)[0]:.3g} to {loss.mean(axis=0)[-1]:.3g} over {loss.shape[1]} epochs on {images:,} "
+        f"images; the labels it was given are matched on {percent(float(right[:, -1].mean()))} in the last epoch."
     )
     if tuned.warning:
         answer += f" {tuned.warning[:1].upper()}{tuned.warning[1:]}."
+    seen = f"Epoch e sees view e of {views} of every image." if views > 1 else "Every epoch sees the same view."
     figure = Lines(
         id="training",
         title="Training loss",
-        caption=f"Mean over {len(loss)} seeds, the band spans them. Each epoch sees other augmented views.",
+        caption=f"Mean over {len(loss)} seeds, the band spans them. {seen}",
         x_label="epoch",
         y_label=f"{tuned.recipe['loss']} loss",
         series=(_line("loss", loss),),
@@ -119,7 +120,7 @@ def _better(named: Named) -> Reason | None:
     gained = named.get(("accuracy_gained", "all"))
     if gained is None:
         return Reason(rule=rule, text="There are no labelled images to judge by.", level="unknown")
-    return Reason(rule=rule, text=f"{_points(gained)}.", level=_level(gained))
+    return Reason(rule=rule, text=f"{_points(gained)[:1].upper()}{_points(gained)[1:]}.", level=_level(gained))
 
 
 def _likelier(named: Named) -> Reason | None:
@@ -145,7 +146,7 @@ def _level(gained: Row) -> Level:
 
 
 def _points(gained: Row) -> str:
-    return f"{span(gained)} of accuracy gained, on the same images"
+    return f"a difference of {span(gained)} on the same images"
 
 
 def _bars(found: Comparison, named: Named) -> Bars:

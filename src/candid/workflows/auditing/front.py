@@ -16,6 +16,7 @@ from candid.workflows.auditing.findings import audit_features
 from candid.workflows.auditing.provenance import Role, describe_input, describe_model, package_versions, unreadable
 from candid.workflows.auditing.verdict import verdict
 from candid.workflows.encoding import encode
+from candid.workflows.head_files import SavedHead
 from candid.workflows.predictor import Predictor
 
 __all__ = ["audit"]
@@ -28,7 +29,7 @@ def audit(
     model: Encoder,
     known: ImageSet,
     *,
-    head: Head | None = None,
+    head: Head | SavedHead | None = None,
     classes: Sequence[str] | None = None,
     templates: Sequence[str] | None = None,
     ood: Mapping[str, ImageSet] | None = None,
@@ -55,17 +56,19 @@ def audit(
     prediction sets (lac, aps, raps, saps) that report and predictor hold at this `coverage`, None for none. `ood` sets
     hold none of the classes, `shift` sets hold the same ones under other conditions, `transfer` sets are other labelled
     data. `progress(set, done, total)` is told how encoding goes. A `head` that was tuned for this model is judged in
-    the place of prompts: it brings its classes, needs no templates, and no `transfer` set can be asked with it.
+    the place of prompts: it brings its classes, needs no templates, and no `transfer` set can be asked with it. Known
+    images whose labels a `SavedHead` was trained on are left out, for they would flatter it.
     Definitions and verdict rules: docs/studies/audit.md.
     """
+    tuned = head.head if isinstance(head, SavedHead) else head
     _check_head(head, model, templates, transfer)
-    names = _classes(classes, known, head)
+    names = _classes(classes, known, tuned)
     wordings = () if head is not None else tuple(models.TEMPLATES if templates is None else templates)
     check_choices(names, len(known), labels=labels, keep=keep, detector=detector)
     check_calibration(calibrator, coverage=coverage, sets=sets)
     image_sets = _sets(names, known, shift or {}, ood or {}, transfer or {})
     each = {} if head is not None else models.zero_shot_each(model, names, templates=wordings)
-    judged = models.ensemble(list(each.values())) if head is None else models.restrict(head, names)
+    judged = models.ensemble(list(each.values())) if tuned is None else models.restrict(tuned, names)
     features = {
         role: {
             name: _encode(
@@ -82,6 +85,9 @@ def audit(
         }
         for role, found in image_sets.items()
     }
+    left_out = 0
+    if isinstance(head, SavedHead):
+        features["known"]["known"], left_out = _unseen(features["known"]["known"], head)
     evidence = Evidence(
         head=judged,
         known=features["known"]["known"],
@@ -101,8 +107,8 @@ def audit(
     findings = audit_features(evidence, _reader(known))
     choices = {"labels": labels, "seed": seed, "keep": keep, "detector": detector}
     choices |= {"calibrator": calibrator, "coverage": coverage, "sets": sets}
-    if head is not None:
-        choices["head_digest"] = digest(head.weights.tobytes())
+    if tuned is not None:
+        choices["head_digest"] = digest(tuned.weights.tobytes())
     config = _config(model, image_sets, names, wordings) | choices | {"batch_size": batch_size, "strict": strict}
     rows = (*findings.rows, unreadable(found for role in features.values() for found in role.values()))
     content = Content(
@@ -120,7 +126,7 @@ def audit(
         verdict=verdict(rows, detector=detector, calibrator=calibrator),
         rows=rows,
         sections=findings.sections,
-        cannot_say=findings.cannot_say,
+        cannot_say=(*findings.cannot_say, *_trained_on(left_out)),
     )
     predictor = Predictor(
         head=judged,
@@ -139,13 +145,19 @@ def audit(
 
 
 def _check_head(
-    head: Head | None, model: Encoder, templates: Sequence[str] | None, transfer: Mapping[str, ImageSet] | None
+    head: Head | SavedHead | None,
+    model: Encoder,
+    templates: Sequence[str] | None,
+    transfer: Mapping[str, ImageSet] | None,
 ) -> None:
     if head is None:
         return
-    if head.weights.shape[1] != model.dim:
+    if isinstance(head, SavedHead):
+        head.refuse_other(model)
+    width = (head.head if isinstance(head, SavedHead) else head).weights.shape[1]
+    if width != model.dim:
         raise InputError(
-            f"this head takes vectors of {head.weights.shape[1]} dimensions, {model.id} makes {model.dim}; "
+            f"this head takes vectors of {width} dimensions, {model.id} makes {model.dim}; "
             "load the model that it was tuned for"
         )
     if templates:
@@ -154,6 +166,23 @@ def _check_head(
         raise InputError(
             "a tuned head knows its own classes alone, so no transfer set can be asked with it; leave it out"
         )
+
+
+def _unseen(features: Features, head: SavedHead) -> tuple[Features, int]:
+    """The features without the images whose labels the head was trained on, and how many those are."""
+    seen = head.learnt_from
+    rows = [i for i, content in enumerate(features.digests or ()) if content not in seen]
+    if not seen or len(rows) == len(features):
+        return features, 0
+    if not rows:
+        raise InputError(f"the head was trained on all {len(features)} known images; audit it on others")
+    return features.rows(rows), len(features) - len(rows)
+
+
+def _trained_on(left_out: int) -> tuple[str, ...]:
+    if not left_out:
+        return ()
+    return (f"How it does on the {left_out:,} known images it was trained on: they would flatter it and are left out.",)
 
 
 def _classes(given: Sequence[str] | None, known: ImageSet, head: Head | None) -> tuple[str, ...]:
