@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 from candid import workflows
-from candid.workflows.prompting.plan import plan_of
+from candid.workflows.prompting.plan import QUESTIONS, plan_of
 
-SLOW = ("noise", "losses", "gradients", "context", "names", "unlabelled")  # what the set of most classes is asked
+LONG = ("textures", "cifar10")  # the sets that are trained epoch by epoch, up to 200
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--shard-index", type=int, default=0)
     args = parser.parse_args()
     job = {"sets": sets(args.sets), "models": dict(each.split("=", 1) for each in args.model or ["tiny=tiny"])}
-    job |= {"views": 16}
+    job |= {"views": 16, "rates": [0.0, 0.25, 0.5]}
     job |= {name: getattr(args, name) for name in ("questions", "protocols") if getattr(args, name)}
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "plan.json").write_text(json.dumps({"format": "candid-ptnl", "version": 1, **job}, indent=1) + "\n")
@@ -44,8 +44,8 @@ def sets(folder: Path) -> list[dict]:
     for each in json.loads((folder / "sets.json").read_text()):
         if each["given"]:
             each |= {"questions": ["noise"], "protocols": []}
-        elif each["classes"] > 15:
-            each |= {"questions": list(SLOW)}
+        elif each["name"] not in LONG:
+            each |= {"questions": [question for question in QUESTIONS if question != "epochs"]}
         found.append({name: value for name, value in each.items() if name not in ("classes", "n_train", "n_test")})
     return found
 

@@ -1,0 +1,244 @@
+"""Prompt tuning against a dense implementation: a training step, a run with its images, and runs stacked in one batch.
+
+`scripts/bench benchmarks/prompt_tuning.py` prints ratios; `--quick` takes two minutes on two cores, the whole about 20.
+Towers are those of CLIP ViT-B/32 in size (text 512 wide, 12 blocks, 77 positions; image 768 wide, 12 blocks, 224 px),
+random weights, and of the embedded model. Every contender runs in a process of its own.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+
+import torch
+from against.dense_coop import Dense
+
+NAMES = {"four": [4], "ragged": [1, 1, 2, 2, 2, 3, 3, 4, 6, 8]}  # tokens of a name, in turn; mean 4 and 3.2
+SIZES = {"ViT-B/32": (512, 12, 8), "tiny": (192, 4, 3)}
+CHUNK = 100  # classes that the dense way holds at once: all of 1,000 would need some 40 GB
+LENGTH, BATCH, EPOCHS, SHOTS = 16, 32, 50, 16
+VOCABULARY = 5000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--contender", help="used by the benchmark itself")
+    args = parser.parse_args()
+    if args.contender:
+        print(json.dumps(contend(json.loads(args.contender), args.device)))
+        return
+    print(f"{args.device}, {os.environ.get('OMP_NUM_THREADS', 'all')} threads, torch {torch.__version__}\n")
+    steps(args)
+    runs(args)
+    stacks(args)
+
+
+def steps(args: argparse.Namespace) -> None:
+    print("One training step of the text side, forward and backward to 16 context vectors\n")
+    print(
+        "| tower | classes | names | dense, s | candid, s | times | FLOPs, times | dense, MB | candid, MB |\n|"
+        + "---|" * 9
+    )
+    asked = [("ViT-B/32", 100, "four"), ("ViT-B/32", 100, "ragged"), ("tiny", 10, "ragged"), ("tiny", 100, "ragged")]
+    for size, classes, names in (
+        asked if args.quick else [*asked, ("ViT-B/32", 1000, "four"), ("ViT-B/32", 1000, "ragged")]
+    ):
+        setting = {"size": size, "classes": classes, "names": names}
+        dense, ours = (run(args, "step", way=way, **setting) for way in ("dense", "candid"))
+        assert abs(dense["sum"] - ours["sum"]) < 1e-3 * abs(dense["sum"]), "the two do not agree"
+        print(f"| {size} | {classes:,} | {names} | {dense['seconds']:.3g} | {ours['seconds']:.3g} "
+              f"| **{dense['seconds'] / ours['seconds']:.1f}** | {flops(size, classes, names):.1f} "
+              f"| {dense['megabytes']:,.0f} | {ours['megabytes']:,.0f} |", flush=True)  # fmt: skip
+    print("\nMB: peak of the process above what it held before its first step. Dense takes 100 classes at a time.\n")
+
+
+def runs(args: argparse.Namespace) -> None:
+    """A whole run: 50 epochs of 16 shots a class. Dense steps are measured and multiplied."""
+    image = run(args, "images", way="both")
+    print("A run of 50 epochs, 16 shots, batch 32: images in every step, or 50 views of each encoded once\n")
+    print("| classes | dense, h | candid, views made for it, h | times | views reused, h | times |\n|" + "---|" * 6)
+    for classes in (100,) if args.quick else (100, 1000):
+        setting = {"size": "ViT-B/32", "classes": classes, "names": "ragged"}
+        dense, ours = (run(args, "step", way=way, **setting)["seconds"] for way in ("dense", "candid"))
+        many = EPOCHS * (SHOTS * classes // BATCH)
+        theirs = many * (dense + BATCH * (image["augment"] + image["forward"]))
+        bank = EPOCHS * SHOTS * classes * (image["augment"] + image["forward"])
+        whole = many * ours + bank
+        print(f"| {classes:,} | {theirs / 3600:.2f} | {whole / 3600:.2f} | {theirs / whole:.1f} "
+              f"| {many * ours / 3600:.2f} | **{theirs / (many * ours):.1f}** |", flush=True)  # fmt: skip
+    print(f"\nOne image: augmentation {1000 * image['augment']:.1f} ms, image tower {1000 * image['forward']:.1f} ms. "
+          "Both ways encode as many views in one run; a study of 240 runs makes them once.\n")  # fmt: skip
+
+
+def stacks(args: argparse.Namespace) -> None:
+    print(
+        "Runs in one batch, seconds a step and run\n\n| tower | classes | alone | 4 | 24 | times |\n"
+        "|---|---|---|---|---|---|"
+    )
+    for size, classes in (("tiny", 10), ("tiny", 43)) if args.quick else (("tiny", 10), ("tiny", 43), ("ViT-B/32", 10)):
+        found = [run(args, "step", way="candid", size=size, classes=classes, names="ragged", stacked=r)["seconds"] / r
+                 for r in (1, 4, 24)]  # fmt: skip
+        print(
+            f"| {size} | {classes} | {' | '.join(f'{value:.4f}' for value in found)} | {found[0] / found[2]:.1f} |",
+            flush=True,
+        )
+
+
+def run(args: argparse.Namespace, what: str, **setting) -> dict:
+    command = [sys.executable, __file__, "--device", args.device, "--contender", json.dumps({"what": what, **setting})]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout)
+
+
+def contend(setting: dict, device: str) -> dict:
+    return images(device) if setting["what"] == "images" else step(setting, device)
+
+
+def step(setting: dict, device: str) -> dict:
+    model, ids, lengths = tower(setting["size"], setting["classes"], setting["names"], device)
+    stacked = setting.get("stacked", 1)
+    random = torch.Generator().manual_seed(1)
+    width = model.config.text_config.hidden_size
+    start = 0.02 * torch.randn((1, LENGTH, width), generator=random)
+    upstream = torch.randn((setting["classes"], model.config.projection_dim), generator=random).to(device)
+    context = start.repeat(stacked, 1, 1).to(device).requires_grad_()
+    go = dense_way(model, ids, upstream, context) if setting["way"] == "dense" else candid_way(
+        model, lengths, upstream, context
+    )  # fmt: skip
+    before = peak(device)
+    seconds = []
+    for _ in range(1 if setting["way"] == "dense" and setting["classes"] > CHUNK else 5):
+        context.grad = None
+        started = time.perf_counter()
+        go()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    return {"seconds": min(seconds), "megabytes": peak(device) - before, "sum": float(context.grad[0].abs().sum())}
+
+
+def dense_way(model, ids, upstream, context):
+    parts = [(Dense(model, ids[at : at + CHUNK], length=LENGTH), upstream[at : at + CHUNK])
+             for at in range(0, len(ids), CHUNK)]  # fmt: skip
+
+    def go() -> None:
+        for part, up in parts:
+            (part(context) * up).sum().backward()
+
+    return go
+
+
+def candid_way(model, lengths, upstream, context):
+    from candid.models.text_layers import text_layers
+    from candid.tune.prompts import Prompts
+    from candid.tune.towers import TextTower
+    from candid.tune.wording import Wording
+
+    ids = names_of(lengths)
+    wording = Wording(tuple(map(str, range(len(lengths)))), (1,), LENGTH, 0, tuple(ids), ((3, 2),) * len(ids), ())
+    prompts = Prompts(TextTower(_Holder(model), model, 77, "", text_layers(model)), wording)
+
+    def go() -> None:
+        (prompts(context[:, None]) * upstream).sum().backward()
+
+    return go
+
+
+class _Holder:
+    """As much of a loaded model as the tower asks for."""
+
+    id = "random"
+
+    def __init__(self, model) -> None:
+        self.module = model
+
+    def token_table(self, module):
+        return module.text_model.embeddings.token_embedding
+
+    def text_tower(self, texts, module):
+        raise NotImplementedError
+
+
+def tower(size: str, classes: int, names: str, device: str):
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    width, layers, heads = SIZES[size]
+    text = {"vocab_size": VOCABULARY, "hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": layers,
+            "num_attention_heads": heads, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}  # fmt: skip
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    config = transformers.CLIPConfig(text_config=text, vision_config=small, projection_dim=512)
+    model = transformers.CLIPModel(config).eval().requires_grad_(False).to(device)
+    lengths = [NAMES[names][i % len(NAMES[names])] for i in range(classes)]
+    ids = torch.full((classes, 77), 2)
+    ids[:, 0] = 1
+    ids[:, 1 : 1 + LENGTH] = 4
+    for i, name in enumerate(names_of(lengths)):
+        ids[i, 1 + LENGTH : 2 + LENGTH + len(name)] = torch.tensor([*name, 3])
+    return model, ids.to(device), lengths
+
+
+def names_of(lengths: list[int]) -> list[tuple[int, ...]]:
+    return [tuple(10 + (31 * i + 7 * j) % (VOCABULARY - 10) for j in range(n)) for i, n in enumerate(lengths)]
+
+
+def images(device: str) -> dict:
+    """Seconds an image: one augmentation, and the image tower in batches of 32."""
+    import numpy as np
+    import transformers
+
+    from candid.data.views import augment, view_random
+
+    torch.manual_seed(0)
+    config = transformers.CLIPVisionConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12,
+                                           num_attention_heads=12, image_size=224, patch_size=32)  # fmt: skip
+    model = transformers.CLIPVisionModel(config).eval().to(device)
+    picture = np.random.default_rng(0).integers(0, 256, (375, 500, 3), dtype=np.uint8)
+    started = time.perf_counter()
+    for view in range(20):
+        augment(picture, 224, view_random(0, "picture", view), kind="dassl2021")
+    each = (time.perf_counter() - started) / 20
+    batch = torch.randn(BATCH, 3, 224, 224, device=device)
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(3):
+            started = time.perf_counter()
+            model(pixel_values=batch)
+            if device != "cpu":
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - started)
+    return {"augment": each, "forward": min(seconds) / BATCH}
+
+
+def flops(size: str, classes: int, names: str) -> float:
+    """Multiplications of the dense way over candid's: linear maps and attention, the last block at end tokens alone."""
+    width, layers, _ = SIZES[size]
+    lengths = [NAMES[names][i % len(NAMES[names])] + 2 for i in range(classes)]
+
+    def block(rows: float, seen: float) -> float:
+        return 12 * width**2 * rows + 2 * seen * width
+
+    dense = classes * layers * block(77, 77 * 77)
+    prefix, own = 1 + LENGTH, sum(lengths)
+    seen = sum(n * (prefix + n) for n in lengths)
+    last = 2 * width**2 * (prefix - 1 + own) + 10 * width**2 * classes + 2 * width * sum(prefix + n for n in lengths)
+    shared = (layers - 1) * (block(LENGTH, LENGTH * prefix) + block(own, seen)) + last
+    return dense / shared
+
+
+def peak(device: str) -> float:
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated() / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()
