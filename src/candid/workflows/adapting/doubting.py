@@ -8,7 +8,7 @@ which has seen no label at all.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Int
@@ -32,6 +32,7 @@ from candid.workflows.auditing.evidence import align
 __all__ = ["Doubted", "doubt_labels", "folds_of"]
 
 ZERO_SHOT = "zero-shot"
+MANY_CELLS, FEWER = 1 << 22, 40  # n x k above which the interval is made of fewer resamples
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Doubted:
     report: Report
 
     def save(self, folder: str | Path, *, exist_ok: bool = False) -> Path:
-        """Path of the index.html written, beside report.json and doubt.csv, all labels with the most doubtful first."""
+        """Path of the index.html written, beside report.json and doubt.csv, all labels with the flagged ones first."""
         folder = fresh_folder(Path(folder), exist_ok=exist_ok)
         write_csv(folder / "doubt.csv", self.doubts.table())
         return self.report.save(folder, exist_ok=True)
@@ -73,36 +74,32 @@ def doubt_labels(
     progress: Progress | None = None,
     command: str = "workflows.doubt_labels",
 ) -> Doubted:
-    """The labels of these images, doubted by `folds` heads of a variant of `tune.fit`, or by="zero-shot"."""
+    """Every label of these images with how doubtful it is, and the estimated share of wrong ones.
+
+    `by` names the variant of `tune.fit` whose heads doubt, trained on the plain features of the other `folds` with the
+    `loss`; or it is "zero-shot". Flags and estimate are `noise.confident_learning`'s: what the heads mistake themselves
+    counts as wrong too, so the estimate is too high where they are weak. docs/prompts.md.
+    """
     names = named_classes(images, classes)
     if by != ZERO_SHOT and by not in tune.VARIANTS:
         raise InputError(f"nobody named {by} to doubt by; {nearest(by, (*tune.VARIANTS, ZERO_SHOT))}")
     aligned = align(images, names, name="images")
     if aligned.labels is None:
         raise InputError("these images have no labels to doubt; give them class folders or a manifest with labels")
+    options: dict[str, Any] = {"loss": loss, "loss_options": dict(loss_options or {}), "epochs": epochs, "rate": rate}
+    recipe = None if by == ZERO_SHOT else tune.Recipe(cast(Variant, by), template=template, **options)
     features = encoded(
         model, aligned, name="images", progress=progress, cache=cache, batch_size=batch_size, workers=workers,
         strict=strict,
     )  # fmt: skip
-    if by == ZERO_SHOT:
+    if recipe is None:
         probs = softmax(zoo.zero_shot(model, names, templates=(template,))(features.vectors))
     else:
-        inner = tunable(model, by)
-        recipe = tune.Recipe(
-            cast(Variant, by), loss, dict(loss_options or {}), template=template, epochs=epochs, rate=rate
-        )
-        probs = _held_out(inner, features, names, recipe, folds=folds, seed=seed, progress=told(progress, "epochs"))
+        inner, epochs_done = tunable(model, by), told(progress, "epochs")
+        probs = _held_out(inner, features, names, recipe, folds=folds, seed=seed, progress=epochs_done)
     wrong, doubts = _doubted(features, names, probs, seed=seed)
-    asked = {"by": by, "template": template, "seed": seed}
-    if by != ZERO_SHOT:
-        asked |= {
-            "folds": folds,
-            "loss": loss,
-            "loss_options": dict(loss_options or {}),
-            "epochs": epochs,
-            "rate": rate,
-        }
     agreed = proportion(int((probs.argmax(axis=1) == doubts.labels).sum()), len(probs))
+    asked = {"by": by, "template": template, "seed": seed} | ({} if recipe is None else options | {"folds": folds})
     report = Report(content(model, aligned, features, doubts, wrong, agreed, asked=asked, command=command))
     return Doubted(doubts, wrong, probs, report)
 
@@ -149,7 +146,8 @@ def _doubted(features: Features, names: tuple[str, ...], probs: Probs, *, seed: 
         # The numbers of the joint are those of every way to prune; this one is the cheapest.
         return noise.confident_learning(probs[rows], labels[rows], prune="off-diagonal").estimated_wrong / len(rows)
 
-    wrong = resampled.bootstrap_rows(resampled.one_by_one(share), len(labels), seed=seed)
+    count = resampled.RESAMPLES if probs.size <= MANY_CELLS else FEWER
+    wrong = resampled.bootstrap_rows(resampled.one_by_one(share), len(labels), seed=seed, count=count)
     others = probs.copy()
     others[np.arange(len(labels)), labels] = -np.inf
     return wrong, Doubts(features.ids, names, labels, others.argmax(axis=1), noise.margin(probs, labels), found.wrong)
