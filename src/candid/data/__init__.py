@@ -1,21 +1,25 @@
 """Images in: folders, manifests and Hugging Face datasets become one `ImageSet`; decoding waits until it is asked."""
 
+from candid.data.coop_splits import OwnSplit, own_split
 from candid.data.decode import DECODER, MAX_PIXELS, decode
 from candid.data.embedded import Sample, sample, sample_folder
 from candid.data.reading import read
-from candid.data.shards import shard
+from candid.data.shards import shard, subset
 from candid.data.views import AUGMENTATIONS, augment, view_random
 
 __all__ = [
     "AUGMENTATIONS",
     "DECODER",
     "MAX_PIXELS",
+    "OwnSplit",
     "Sample",
     "augment",
     "decode",
+    "own_split",
     "read",
     "sample",
     "sample_folder",
     "shard",
+    "subset",
     "view_random",
 ]

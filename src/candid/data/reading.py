@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from candid.data.coop import from_coop, from_split_file, is_coop, refuse_pickle
 from candid.data.folders import EXTENSIONS, from_files, from_folder, listing
 from candid.data.found import Found, image_set
 from candid.data.manifests import SPLITS, from_sheet, path_column, split_name
@@ -36,6 +37,7 @@ def read(
       folder, or `image` (encoded bytes); and `label`, `group`, `split` where it has them. `labels` and `groups` name
       other columns; without `split` every row counts
     * a folder of Parquet shards, or one saved by Hugging Face datasets
+    * a folder laid out as CoOp's data sets are, or its `split_zhou_*.json`; `split` says which part
     * one image file, or a list of files and folders
 
     `classes` fixes the class names and their order; label names match them without regard to case, spaces, hyphens
@@ -54,6 +56,9 @@ def _some(paths: Sequence[str | Path]) -> Sequence[str | Path]:
 
 
 def _found(path: Path, split: str | None, labels: str | None, groups: str | None) -> Found:
+    if path.is_dir() and is_coop(path):
+        _no_columns(path, labels, groups)
+        return from_coop(path, split)
     if path.is_dir():
         return _folder(path, split, labels, groups)
     if not path.is_file():
@@ -61,6 +66,11 @@ def _found(path: Path, split: str | None, labels: str | None, groups: str | None
     if path.suffix.lower() in MANIFESTS:
         sheet = read_sheet([path], where=str(path))
         return from_sheet(sheet, path.parent, split=split, labels=labels, groups=groups)
+    if path.suffix.lower() == ".json":
+        _no_columns(path, labels, groups)
+        return from_split_file(path, split)
+    if path.suffix.lower() in (".pkl", ".pickle"):
+        refuse_pickle(path)
     if path.suffix.lower() in EXTENSIONS or not path.suffix:
         return from_files([path])
     raise InputError(
@@ -82,6 +92,11 @@ def _folder(root: Path, split: str | None, labels: str | None, groups: str | Non
     if labels is not None or groups is not None:
         raise InputError(f"{root} has no manifest, so no column {labels or groups!r}; it holds {_contents(root)}")
     return from_folder(root)
+
+
+def _no_columns(path: Path, labels: str | None, groups: str | None) -> None:
+    if labels is not None or groups is not None:
+        raise InputError(f"{path} is read as CoOp's layout, which has no column {labels or groups!r}; leave it out")
 
 
 def _split_folder(root: Path, split: str | None) -> Path | None:

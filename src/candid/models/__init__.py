@@ -3,10 +3,11 @@
 from candid.models.class_names import match_classes, restrict
 from candid.models.loading import MODELS, load
 from candid.models.revisions import revision
-from candid.models.templates import PLAIN, TEMPLATES
+from candid.models.templates import HAND_TEMPLATES, PLAIN, TEMPLATES, template_for
 from candid.models.zero_shot import ensemble, with_texts, zero_shot, zero_shot_each
 
 __all__ = [
+    "HAND_TEMPLATES",
     "MODELS",
     "PLAIN",
     "TEMPLATES",
@@ -15,6 +16,7 @@ __all__ = [
     "match_classes",
     "restrict",
     "revision",
+    "template_for",
     "with_texts",
     "zero_shot",
     "zero_shot_each",
