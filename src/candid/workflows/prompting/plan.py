@@ -187,14 +187,14 @@ _ASKED = {
 }
 
 
-def plan_of(job: Mapping[str, Any]) -> Plan:
-    """The plan of a job, with every set read."""
+def plan_of(job: Mapping[str, Any], *, sets: Sequence[PromptSet] | None = None) -> Plan:
+    """The plan of a job, with every set read; `sets` that are at hand are not read again."""
     known = {each.name for each in fields(Plan)} - {"sets"}
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in job.items() if name in known
     }
     try:
-        return Plan(tuple(set_of(each) for each in job["sets"]), **given)
+        return Plan(tuple(map(set_of, job["sets"])) if sets is None else tuple(sets), **given)
     except KeyError as error:
         raise InputError(f"a plan needs {error}; expected sets, each with name, train and test") from error
 
@@ -222,18 +222,5 @@ def _sample() -> PromptSet:
     known = data.sample().known
     if known.labels is None:
         raise InputError("the embedded photos have lost their labels")
-    halves = [_part(known, range(start, len(known), 2)) for start in (0, 1)]
+    halves = [data.subset(known, range(start, len(known), 2)) for start in (0, 1)]
     return PromptSet("groceries", halves[0], halves[1], dict(data.sample().ood))
-
-
-def _part(images: ImageSet, rows: Sequence[int]) -> ImageSet:
-    places = list(rows)
-    return replace(
-        images,
-        ids=tuple(images.ids[i] for i in places),
-        read=lambda i: images.read(places[i]),
-        raw=lambda i: images.raw(places[i]),
-        labels=None if images.labels is None else images.labels[places],
-        groups=None,
-        skipped=(),
-    )

@@ -14,7 +14,7 @@ from candid.workflows.prompting.material import Drawn, Material
 from candid.workflows.prompting.plan import TRUE, Case, Plan
 from candid.workflows.prompting.record import Record
 
-__all__ = ["records", "zero_shot_record"]
+__all__ = ["records", "words_for", "zero_shot_record"]
 
 OTHER_WORDS = (  # of none of the sets
     *("table", "cloud", "river", "engine", "paper", "winter", "sugar", "bridge", "letter", "silver", "window"),
@@ -47,7 +47,8 @@ def records(
     which = list(_runs(material, case, plan))
     recipe = tune.Recipe(
         variant=_literal(case.variant), epochs=case.epochs, context=case.context, per_class=case.per_class,
-        template=material.found.template, cls_init=_literal(case.cls_init), words=_words(material, case, plan),
+        template=material.found.template, cls_init=_literal(case.cls_init),
+        words=words_for(material.classes, case.words, seed=plan.seed),
     )  # fmt: skip
     runs = [
         Run(each.drawn.labels, each.drawn.rows, each.loss, {}, _seed(plan, each.draw, each.member)) for each in which
@@ -81,23 +82,18 @@ def _literal(name: str) -> Any:
     return name
 
 
-def _words(material: Material, case: Case, plan: Plan) -> tuple[str, ...] | None:
-    """What stands in place of the class names."""
-    classes = material.classes
-    random = np.random.default_rng([plan.seed, 3])
-    if case.words == "swapped":
-        shifted = random.permutation(len(classes))
-        while len(classes) > 1 and (shifted == np.arange(len(classes))).any():
-            shifted = random.permutation(len(classes))
-        return tuple(classes[i] for i in shifted)
-    if case.words == "random words":
+def words_for(classes: Sequence[str], words: str, *, seed: int) -> tuple[str, ...] | None:
+    """What stands in place of the class names: these in another order, as many random words, or one word for all."""
+    random = np.random.default_rng([seed, 3])
+    if words == "swapped":
+        order = random.permutation(len(classes))
+        return tuple(classes[order[(list(order).index(i) + 1) % len(order)]] for i in range(len(order)))
+    if words == "random words":
         lengths = [len(name.replace("_", " ").split()) for name in classes]
-        pool = [word if round_ == 0 else f"{word}{round_}" for round_ in range(1 + sum(lengths) // len(OTHER_WORDS))
-                for word in random.permutation(OTHER_WORDS)]  # fmt: skip
+        rounds = range(1 + sum(lengths) // len(OTHER_WORDS))
+        pool = [f"{word}{i or ''}" for i in rounds for word in random.permutation(OTHER_WORDS)]
         return tuple(" ".join(pool[sum(lengths[:i]) :][:n]) for i, n in enumerate(lengths))
-    if case.words == "one word":
-        return ("thing",) * len(classes)
-    return None
+    return ("thing",) * len(classes) if words == "one word" else None
 
 
 def _judged(
