@@ -78,17 +78,14 @@ def gradient_agreement(
     h = class_gradients(
         found[0].detach(), features.to(found), labels, scale=scale, bias=bias, loss=loss, options=options
     )
-    g = [
-        torch.cat([_flat(found, leaves, up[None]) for up in part]) if len(part) else part.flatten(1)
-        for part in torch.split(h, AT_ONCE)
-    ]
+    g = [_flat(found, leaves, part[:, None]) for part in torch.split(h, AT_ONCE)]
     return {"classes": _agreement(h.flatten(1), wrong), "parameters": _agreement(torch.cat(g), wrong)}
 
 
 def _flat(found: Tensor, leaves: Parameters, upstream: Tensor) -> Tensor:
-    """One example's gradient in all parameters, as a row."""
-    parts = torch.autograd.grad(found, list(leaves.values()), upstream, retain_graph=True)
-    return torch.cat([part.reshape(-1) for part in parts])[None]
+    """Gradients of some examples in all parameters, a row each, in one backward pass."""
+    parts = torch.autograd.grad(found, list(leaves.values()), upstream, retain_graph=True, is_grads_batched=True)
+    return torch.cat([part.flatten(1) for part in parts], dim=1)
 
 
 def _agreement(gradients: Float[Tensor, "n p"], wrong: Bool[Tensor, " n"]) -> Agreement:

@@ -56,7 +56,8 @@ def random_names(model: Inside, classes: Sequence[str], *, seed: int = 0) -> Ten
     """Gaussian vectors (T, w) in place of the token vectors of all names, each of the names' mean norm: a control."""
     own = Prompts.learned(model, classes, length=1).name_vectors
     drawn = torch.randn(own.shape, generator=_generator(seed, 1)).to(own)
-    return drawn * own.norm(dim=1).mean() / drawn.norm(dim=1, keepdim=True)
+    scaled: Tensor = drawn * own.norm(dim=1).mean() / drawn.norm(dim=1, keepdim=True)
+    return scaled
 
 
 def _classifier(model: Inside, classes: Sequence[str], recipe: Recipe) -> Parametrised:
