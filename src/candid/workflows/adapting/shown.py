@@ -42,6 +42,8 @@ def curve(tuned: tune.Tuned, *, images: int, views: int) -> Section:
         f"From {loss.mean(axis=0)[0]:.3g} to {loss.mean(axis=0)[-1]:.3g} over {loss.shape[1]} epochs on {images:,} "
         f"images; the labels it was given are matched on {percent(float(right[:, -1].mean()))} in the last epoch."
     )
+    if tuned.recipe["note"]:
+        answer += f" The model's own text tower was used, at full cost: {tuned.recipe['note']}."
     if tuned.warning:
         answer += f" {tuned.warning[:1].upper()}{tuned.warning[1:]}."
     seen = f"Epoch e sees view e of {views} of every image." if views > 1 else "Every epoch sees the same view."
