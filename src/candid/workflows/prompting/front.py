@@ -18,7 +18,7 @@ from candid.workflows.prompting.plan import Case, Plan, PromptSet, cases
 from candid.workflows.prompting.record import Record, load_records, save_records
 from candid.workflows.prompting.shown import Tables, content
 from candid.workflows.prompting.training import records, zero_shot_record
-from candid.workflows.view_banks import view_bank
+from candid.workflows.view_banks import ViewBank, view_bank
 
 __all__ = ["prompt_study"]
 
@@ -107,15 +107,17 @@ def _material(
         return encode(model, images, cache=cache, batch_size=batch_size, workers=workers,
                       progress=lambda done, total: told(f"{found.name}: {what}", done, total))  # fmt: skip
 
+    def views(images: ImageSet) -> ViewBank:
+        return view_bank(
+            model, images, views=plan.views, augment=plan.augment, seed=plan.seed, cache=cache, batch_size=batch_size,
+            workers=workers, progress=lambda done, total: told(f"{found.name}: views", done, total),
+        )  # fmt: skip
+
     train = look(found.train, "training images")
-    bank = view_bank(
-        model, found.train, views=plan.views, augment=plan.augment, seed=plan.seed, cache=cache, batch_size=batch_size,
-        workers=workers, progress=lambda done, total: told(f"{found.name}: views", done, total),
-    )  # fmt: skip
-    if train.ids != bank.ids or len(train) != len(found.train):
+    if len(train) != len(found.train):
         raise InputError(f"some training images of {found.name} cannot be read; leave them out of the set")
     ood = {name: look(images, f"unknown, {name}") for name, images in found.ood.items()}
-    return Material(model, found, bank, train, look(found.test, "test images"), ood)
+    return Material(model, plan, found, train, look(found.test, "test images"), ood, views)
 
 
 def _key(model: Any, unit: _Unit, plan: Plan) -> str:

@@ -1,6 +1,6 @@
 """What one model sees of one set: views to train on, vectors to judge on, and the noisy labels of every draw."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from candid import detect, metrics, models, noise, tune
+from candid import data, detect, metrics, models, noise, tune
 from candid.arrays import softmax
 from candid.errors import InputError
-from candid.types import Features, Head, Vectors
-from candid.workflows.prompting.plan import Case, Plan, PromptSet
+from candid.types import Features, Head, ImageSet
+from candid.workflows.prompting.plan import Case, Plan, PromptSet, cases
 from candid.workflows.view_banks import ViewBank
 
 __all__ = ["Drawn", "Material"]
@@ -31,14 +31,15 @@ class Drawn(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """One model's side of a set."""
+    """One model's side of a set; `views` makes the bank of the training images that some draw uses."""
 
     model: Any
+    plan: Plan
     found: PromptSet
-    bank: ViewBank
     train: Features
     test: Features
     ood: Mapping[str, Features]
+    views: Callable[[ImageSet], ViewBank]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -59,10 +60,24 @@ class Material:
             raise InputError(f"the training images of {self.found.name} bring no labels")
         return self.train.labels
 
-    @property
-    def vectors(self) -> Vectors | np.ndarray:
-        """Views (n, v, d) of the training images."""
-        return self.bank.vectors
+    @cached_property
+    def bank(self) -> tuple[ViewBank, Int[np.ndarray, " n"]]:
+        """Views of the training images that the plan draws, and each training image's place among them (-1: none).
+
+        A pool may be large; few of its images are ever trained on.
+        """
+        used: set[int] = set()
+        for case in cases(self.plan, self.found):
+            for rate in case.rates:
+                for number in range(self.plan.draws):
+                    used |= set(self.draw(case, self.plan, rate, number).rows.tolist())
+        rows = np.array(sorted(used))
+        bank = self.views(data.subset(self.found.train, rows.tolist()))
+        if len(bank) != len(rows):
+            raise InputError(f"some training images of {self.found.name} cannot be read; leave them out of the set")
+        places = np.full(len(self.train), -1)
+        places[rows] = np.arange(len(rows))
+        return bank, places
 
     def draw(self, case: Case, plan: Plan, rate: float, number: int) -> Drawn:
         """Images and labels of one draw."""

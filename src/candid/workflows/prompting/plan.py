@@ -205,7 +205,7 @@ def set_of(described: Mapping[str, Any]) -> PromptSet:
         return _sample()
     train = data.read(described["train"], split=described.get("train_split"))
     test = data.read(described["test"], split=described.get("test_split"), classes=train.classes)
-    ood = {Path(path).parent.name + "/" + Path(path).stem: data.read(path) for path in described.get("ood", ())}
+    ood = dict(map(_unknown, described.get("ood", ())))
     given = {}
     for column in described.get("given", ()):
         said = data.read(described["train"], labels=column, classes=train.classes).labels
@@ -215,6 +215,13 @@ def set_of(described: Mapping[str, Any]) -> PromptSet:
     template = described.get("template", "a photo of a {}.")
     less = {name: tuple(described[name]) for name in ("questions", "protocols") if name in described}
     return PromptSet(described["name"], train, test, ood, template, given, **less)
+
+
+def _unknown(described: str | Mapping[str, str]) -> tuple[str, ImageSet]:
+    """A set of unknown images by its path, or by path and split."""
+    path = Path(described if isinstance(described, str) else described["path"])
+    split = None if isinstance(described, str) else described.get("split")
+    return f"{path.parent.name}/{path.stem}", data.read(path, split=split)
 
 
 def _sample() -> PromptSet:

@@ -50,14 +50,16 @@ def records(
         template=material.found.template, cls_init=_literal(case.cls_init),
         words=words_for(material.classes, case.words, seed=plan.seed),
     )  # fmt: skip
+    bank, places = material.bank
     runs = [
-        Run(each.drawn.labels, each.drawn.rows, each.loss, {}, _seed(plan, each.draw, each.member)) for each in which
+        Run(each.drawn.labels, places[each.drawn.rows], each.loss, {}, _seed(plan, each.draw, each.member))
+        for each in which
     ]
     names = (
         tune.random_names(material.model, material.classes, seed=plan.seed) if case.words == "random vectors" else None
     )
     found = tune.fit_many(
-        material.model, material.vectors, runs, material.classes, recipe=recipe, names=names, watch=case.watch,
+        material.model, bank.vectors, runs, material.classes, recipe=recipe, names=names, watch=case.watch,
         progress=progress,
     )  # fmt: skip
     if case.gradients:
@@ -127,11 +129,12 @@ def _gradients(
     material: Material, case: Case, recipe: tune.Recipe, which: Sequence[_Which],
     found: Sequence[Tuned | InputError], name: str,
 ) -> Iterator[Record]:  # fmt: skip
+    bank, places = material.bank
     for each, tuned in zip(which, found, strict=True):
         if isinstance(tuned, InputError) or not each.drawn.wrong.any():
             continue
         for epoch in case.watch:
-            features = np.asarray(material.vectors[each.drawn.rows, epoch % material.vectors.shape[1]], np.float32)
+            features = np.asarray(bank.vectors[places[each.drawn.rows], epoch % bank.vectors.shape[1]], np.float32)
             spaces = tune.agreement_at(
                 material.model, material.classes, recipe, tuned.parameters[epoch][0], features, each.drawn.labels,
                 each.drawn.wrong, loss=each.loss,
