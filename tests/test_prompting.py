@@ -2,7 +2,9 @@
 
 import csv
 import json
+import runpy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ from candid import data, workflows
 from candid.cli import _run as run_command
 from candid.errors import InputError
 from candid.workflows.prompting import front, plan
-from candid.workflows.prompting.claims import claims, paired
-from candid.workflows.prompting.pictures import over_draws
+from candid.workflows.prompting.answers import answers
+from candid.workflows.prompting.claims import claims
+from candid.workflows.prompting.conditions import paired
+from candid.workflows.prompting.pictures import over_draws, zero_shot
 from candid.workflows.prompting.record import Record, load_records
 from candid.workflows.prompting.training import words_for
 
@@ -196,6 +200,72 @@ def test_pairs_are_of_one_set_draw_and_rate():
     assert found.high - found.low == pytest.approx(0, abs=1e-9)
 
 
+def gains(model, gain):
+    """Zero-shot and trained records of one model on four sets."""
+    for i in range(4):
+        where = {"model": model, "set": f"s{i}"}
+        yield replace(BASE, question="zero-shot", rate=0.0, wrong=0.0, numbers={"accuracy": 0.5 + 0.01 * i}, **where)
+        for rate in (0.25, 0.5):  # half wrong is far below, and not asked about
+            level = 0.5 + 0.01 * i + (gain + 0.001 * i if rate < 0.5 else -0.3)
+            yield replace(BASE, rate=rate, wrong=rate, numbers={"accuracy": level}, **where)
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome"),
+    [
+        ((0.1, 0.05), "holds"),
+        ((0.1, -0.05), "does not hold"),
+        ((0.1,), "cannot be tested here"),
+        ((-0.1,), "does not hold"),
+    ],
+)
+def test_every_model_must_gain_over_zero_shot_and_one_alone_only_refutes(found, outcome):
+    records = [each for i, gain in enumerate(found) for each in gains(f"m{i}", gain)]
+    assert {each.number: each.outcome for each in claims(records)}["P5b"] == outcome
+
+
+def test_zero_shot_line_is_of_the_models_and_sets_beside_it():
+    records = [replace(BASE, question="zero-shot", set=f"s{i}", numbers={"accuracy": 0.1 * i}) for i in range(4)]
+    beside = [replace(BASE, set="s1"), replace(BASE, set="s2")]
+    assert zero_shot(records, "accuracy", beside=beside) == pytest.approx(0.15)
+    assert zero_shot(records, "accuracy", beside=[]) is None
+
+
+def figures_of(records, question):
+    asked = plan.plan_of(JOB | {"questions": [question]})
+    (section,) = answers(records, asked)
+    return {each.id: each for each in section.figures}
+
+
+def test_noise_is_shown_by_set_and_by_model_where_there_are_several():
+    records = [
+        replace(BASE, model=m, set=s, rate=r, draw=d, numbers={"accuracy": 0.5})
+        for m in ("m1", "m2") for s in ("s1", "s2") for r in (0.0, 0.5) for d in range(2)
+    ]  # fmt: skip
+    given = replace(
+        BASE, model="m1", set="s1", protocol="people: worse", rate=0.0, wrong=0.4, numbers={"accuracy": 0.3}
+    )
+    found = figures_of([*records, given], "noise")
+    assert set(found) == {"noise-flip-exact-accuracy", "noise-flip-exact-s1", "noise-flip-exact-s2", "noise-s1",
+                          "noise-s2", "noise-model-m1", "noise-model-m2"}  # fmt: skip
+    assert found["noise-s1"].columns == ("noise", "trained", "0.0%", "50.0%", "as given")
+    alone = [each for each in records if each.model == "m1" and each.set == "s1"]
+    assert set(figures_of(alone, "noise")) == {"noise-flip-exact-accuracy", "noise-s1"}
+
+
+def test_pseudo_labels_are_shown_beside_none_and_true_ones():
+    records = [
+        replace(
+            BASE, question="unlabelled", protocol="pseudo-labels", setting="top", rate=0.0, numbers={"accuracy": 0.6}
+        ),
+        replace(BASE, rate=0.0, wrong=0.0, numbers={"accuracy": 0.8}),
+        replace(BASE, numbers={"accuracy": 0.1}),
+        replace(BASE, question="zero-shot", variant="zero-shot", numbers={"accuracy": 0.5}),
+    ]
+    (found,) = figures_of(records, "unlabelled").values()
+    assert [row[0] for row in found.rows] == ["zero-shot", "top", "true labels"]
+
+
 def test_interval_over_draws_is_that_of_student():
     records = [replace(BASE, draw=i, numbers={"nll": v}) for i, v in enumerate((1.0, 2.0, 3.0))]
     found = over_draws(records, "nll")
@@ -252,6 +322,29 @@ def test_the_command_runs_repeats_and_refuses(cache, tmp_path, capsys):
     assert "holds the report of another plan" in capsys.readouterr().err
     assert run_command([*start, "--train", "x", "-o", str(tmp_path / "no")]) == 2
     assert run_command([*start, "--rates", "a", "-o", str(tmp_path / "no")]) == 2
+
+
+def test_the_papers_plan_runs_on_a_miniature_of_its_data(cache, tmp_path):
+    paper = runpy.run_path(str(Path(__file__).parents[1] / "recipes" / "noisy_prompts" / "paper.py"))["plan"]
+    (photos,) = plan.plan_of(JOB).sets
+    images = few(photos.train)
+    names = {"oxford_pets": ("OxfordPets", "images"), "dtd": ("DescribableTextures", "images")}
+    for folder, (name, inside) in names.items():
+        rows = []
+        for i in range(24):
+            path = tmp_path / folder / inside / f"{i}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(images.raw(i))
+            rows.append([f"{i}.jpg", int(images.labels[i]), KINDS[images.labels[i]]])
+        split = {"train": rows[::2], "val": rows[:1], "test": rows[1::2]}
+        (tmp_path / folder / f"split_zhou_{name}.json").write_text(json.dumps(split))
+    job = paper(tmp_path, tuple(names), {"tiny": "tiny"})
+    assert job["sets"][0]["template"] == "a photo of a {}, a type of pet."
+    assert len(paper(tmp_path)["sets"]) == 11
+    small = {"shots": 1, "epochs": 1, "views": 1, "draws": 1, "questions": ["noise"], "protocols": ["ptnl", "pair"],
+             "variants": ["classifier-text"], "rates": [0.0]}  # fmt: skip
+    report = workflows.prompt_study(job["models"], plan.plan_of(job | small), tmp_path / "out", cache=cache)
+    assert {row.slice for row in report.content.rows} >= {"classifier-text, ce, ptnl 0.0%"}
 
 
 def test_units_have_files_of_their_own(cache):

@@ -42,9 +42,14 @@ def over_draws(records: Sequence[Record], metric: str) -> Estimate | None:
     return Estimate(mean, max(mean - half, -1.0 if metric == "cosine" else 0.0), min(mean + half, most), len(values))
 
 
-def zero_shot(records: Sequence[Record], metric: str) -> float | None:
-    """Mean of the zero-shot heads."""
-    values = [r.numbers[metric] for r in records if r.question == "zero-shot" and metric in r.numbers]
+def zero_shot(records: Sequence[Record], metric: str, *, beside: Sequence[Record]) -> float | None:
+    """Mean of the zero-shot heads of the models and sets that `beside` is of."""
+    pairs = {(each.model, each.set) for each in beside}
+    values = [
+        each.numbers[metric]
+        for each in records
+        if each.question == "zero-shot" and metric in each.numbers and (each.model, each.set) in pairs
+    ]
     return float(np.mean(values)) if values else None
 
 
