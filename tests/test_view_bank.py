@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import checkpoints
 import numpy as np
 import pytest
 from batch_encoder import BatchEncoder, noise_folder
@@ -262,3 +263,16 @@ def test_features_and_views_do_not_meet_in_the_cache(images, tmp_path):
     workflows.encode(encoder, images, cache=tmp_path, batch_size=16)
     assert encoder.seen == COUNT
     assert sorted(path.name for path in tmp_path.iterdir()) == ["features", "views"]
+
+
+def test_views_go_to_a_native_resolution_model_as_the_patches_it_takes(images, tmp_path):
+    model = models.load(str(checkpoints.naflex_checkpoint(tmp_path / "naflex")))
+    few = data.subset(images, range(4))
+    found = workflows.view_bank(model, few, views=2, cache=False)
+    expected = [
+        model.encode_images([
+            data.augment(few.read(i), model.size, data.view_random(0, found.digests[i], 1)).transpose(1, 2, 0)
+        ])[0]
+        for i in range(4)
+    ]  # fmt: skip
+    np.testing.assert_allclose(found.vectors[:, 1], expected, atol=2e-3)

@@ -253,4 +253,6 @@ def _view(work: _Work, base: "Future[Base]", content: str, number: int) -> np.nd
         return None
     random = view_random(work.seed, content, number)
     view = work.augmentation.view(image, work.model.size, random)
+    if hasattr(getattr(work.model, "pixels", None), "unpack"):  # a NaFlex model is given patches, not a picture
+        return work.model.prepare(view)
     return np.ascontiguousarray(view.transpose(2, 0, 1))
