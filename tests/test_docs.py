@@ -52,7 +52,7 @@ def test_the_changelog_names_this_version():
     assert f"## {candid.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["audit", "embed", "predict", "study", "doctor"])
+@pytest.mark.parametrize("name", ["audit", "embed", "predict", "study", "doctor", "adapt", "reproduce"])
 def test_the_readme_or_its_pages_show_every_command(name):
     assert any(f"candid {name}" in page.read_text() for page in PAGES)
 
