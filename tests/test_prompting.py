@@ -35,7 +35,7 @@ JOB = {
     "contexts": [1, 2],
     "context": 2,
 }
-KINDS = ("Apple", "Melon", "Milk", "Pepper")
+KINDS = ("Banana", "Melon", "Milk", "Pear")
 BASE = Record("noise", "m", "s", "prompt", "ce", "flip-exact", 0.5, 0.5, "", 50, 0, "one", 10, 10)
 
 
@@ -331,7 +331,7 @@ def test_the_papers_plan_runs_on_a_miniature_of_its_data(cache, tmp_path):
     names = {"oxford_pets": ("OxfordPets", "images"), "dtd": ("DescribableTextures", "images")}
     for folder, (name, inside) in names.items():
         rows = []
-        for i in range(24):
+        for i in range(len(images)):
             path = tmp_path / folder / inside / f"{i}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(images.raw(i))
