@@ -143,6 +143,24 @@ def test_shards_share_the_work_and_the_report_says_what_is_missing(cache, tmp_pa
         workflows.prompt_study({"tiny": "tiny"}, asked, tmp_path, cache=cache, shard=(2, 2))
 
 
+def test_what_cannot_be_trained_costs_itself_alone(cache, tmp_path):
+    job = JOB | {"questions": ["noise", "context"], "variants": ["classifier-text"], "contexts": [1, 200]}
+    found = workflows.prompt_study({"tiny": "tiny"}, asked_of(job), tmp_path, cache=cache).content
+    assert [section.id for section in found.sections if section.figures] == ["noise", "context"]
+    (note,) = [each for each in found.cannot_say if "200 tokens" in each]
+    assert note.startswith("tiny, groceries, context, prompt flip-exact 200 tokens: ")
+    broken = replace(asked_of(job), sets=(replace(asked_of(job).sets[0], template="no place for a name"),))
+    with pytest.raises(InputError, match="nothing of this plan can be trained"):
+        workflows.prompt_study({"tiny": "tiny"}, broken, tmp_path / "broken", cache=cache)
+
+
+def test_numbers_on_top_are_of_zero_shot_and_of_the_most_wrong_labels(whole):
+    found = [row.slice for row in whole[1].content.rows if row.key]
+    assert found == ["zero-shot", "classifier-text, ce, flip-exact 50.0%", "prompt, ce, flip-exact 50.0%"]
+    zero = next(row for row in whole[1].content.rows if row.slice == "zero-shot")
+    assert zero.low is None
+
+
 def test_records_of_other_images_are_trained_again(cache, tmp_path):
     asked = asked_of(JOB | {"questions": ["noise"], "variants": ["classifier-text"]})
     workflows.prompt_study({"tiny": "tiny"}, asked, tmp_path, cache=cache)
@@ -233,7 +251,7 @@ def test_zero_shot_line_is_of_the_models_and_sets_beside_it():
 
 def figures_of(records, question):
     asked = plan.plan_of(JOB | {"questions": [question]})
-    (section,) = answers(records, asked)
+    (section,) = answers(records, asked, claims(records))
     return {each.id: each for each in section.figures}
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from candid.report.content import Figure, Section, Unit
+from candid.workflows.prompting.claims import Claim
 from candid.workflows.prompting.pictures import curves, table, zero_shot
 from candid.workflows.prompting.plan import QUESTIONS, Plan
 from candid.workflows.prompting.record import Record
@@ -12,7 +13,20 @@ __all__ = ["answers", "share"]
 OVER = "Mean over models and sets; the band is a 95% t interval over draws of images, noise and initial values."
 
 
-def answers(records: Sequence[Record], plan: Plan) -> Iterable[Section]:
+DECIDED = {  # which claims a question decides
+    "noise": ("P1", "P2", "P5b", "P6", "X2"),
+    "losses": ("P2",),
+    "gradients": ("P4",),
+    "context": ("P5",),
+    "names": ("P3",),
+    "epochs": ("X3",),
+    "unlabelled": ("P7",),
+}
+
+
+def answers(records: Sequence[Record], plan: Plan, found: Sequence[Claim]) -> Iterable[Section]:
+    """A section for every question of the plan; `found` are the claims that they decide."""
+    outcomes = {each.number: each for each in found}
     figures = {
         "noise": _noise,
         "losses": _losses,
@@ -26,7 +40,8 @@ def answers(records: Sequence[Record], plan: Plan) -> Iterable[Section]:
         if question in plan.questions:
             asked = [each for each in records if each.question == question]
             shown = tuple(each for each in figures[question](asked, records) if each is not None)
-            answer = "" if shown else "Nothing was trained for this question."
+            told = [f"{outcomes[n].text} ({n}: {outcomes[n].outcome})" for n in DECIDED[question] if n in outcomes]
+            answer = " ".join(told) if shown else "Nothing was trained for this question."
             yield Section(id=question, title=words[:1].upper() + words[1:], answer=answer, figures=shown)
 
 
@@ -131,7 +146,7 @@ def _gradients(asked: Sequence[Record], records: Sequence[Record]) -> Figures:
             metrics=numbers,
             heads=("trained", "epochs done"),
             name=f"gradients-{space}",
-            title=f"Gradients in the space of {space}, half of the labels wrong",
+            title=f"Gradients in the space of {space}, {max(each.rate for each in asked):.0%} of the labels wrong",
             caption="Coherence: norm of a group's sum over the sum of norms, 1 where all agree. Pull: norm of the "
             f"wrong labels' sum over that of the right ones'. {OVER}",
         )

@@ -11,7 +11,9 @@ from candid import models
 from candid.errors import InputError
 from candid.files import digest
 from candid.report import Report
+from candid.report.content import ModelCard
 from candid.types import Features, ImageSet
+from candid.workflows.auditing.provenance import describe_model
 from candid.workflows.encoding import encode
 from candid.workflows.prompting.material import Material
 from candid.workflows.prompting.plan import Case, Plan, PromptSet, cases
@@ -52,17 +54,18 @@ def prompt_study(
 
     What is finished is kept in `folder`/runs, so a run that was stopped goes on where it was, and several processes
     share the work: `shard` (index, count) trains every count-th case; the report shows the cases that are finished.
+    A set that a model cannot read, or a case that cannot be trained, costs itself alone and is told in the report.
     Questions, definitions and rules: docs/studies/noisy_prompts.md.
     """
     index, count = shard
     if not 0 <= index < count:
         raise InputError(f"expected a shard index from 0 to below the number of shards, got {index} of {count}")
-    told, cards, found = progress or _silent, [], list[Record]()
-    missing = 0
+    told, cards, found = progress or _silent, list[ModelCard](), list[Record]()
+    missing, refused = 0, list[str]()
     for name, place in named.items():
         model = models.with_texts(models.load(place, device=device))
-        cards.append(model)
-        materials: dict[str, Material] = {}
+        cards.append(describe_model(model))
+        materials: dict[str, Material | InputError] = {}
         units = list(_units(name, plan, Path(folder) / "runs"))
         for i, unit in enumerate(units):
             key = _key(model, unit, plan)
@@ -74,10 +77,21 @@ def prompt_study(
                 each = unit.found
                 if each.name not in materials:
                     materials = {each.name: _material(model, each, plan, told, cache, batch_size, workers)}
-                known = _trained(materials[each.name], unit, plan, told, f"{name}: {i + 1} of {len(units)} ")
+                material = materials[each.name]
+                if isinstance(material, InputError):
+                    refused.append(f"{name}, {each.name}: {material}")
+                    continue
+                try:
+                    known = _trained(material, unit, plan, told, f"{name}: {i + 1} of {len(units)} ")
+                except InputError as error:
+                    refused.append(f"{name}, {_words(unit)}: {error}")
+                    continue
                 save_records(unit.path, key, known)
             found += known
-    shown = content(found, plan, cards, command=command, config=config or {}, missing=missing)
+    if refused and not found:
+        raise InputError(f"nothing of this plan can be trained; {refused[0]}")
+    shown = content(found, plan, cards, command=command, config=config or {}, missing=missing,
+                    refused=tuple(dict.fromkeys(refused)))  # fmt: skip
     return Report(shown, made={"tables": Tables(found)})
 
 
@@ -95,12 +109,28 @@ def _units(name: str, plan: Plan, folder: Path) -> Iterator[_Unit]:
 def _trained(material: Material, unit: _Unit, plan: Plan, told: Progress, label: str) -> list[Record]:
     if unit.case is None:
         return [zero_shot_record(material, unit.name)]
+    words = label + _words(unit)
+    return records(material, unit.case, plan, unit.name, progress=lambda done, total: told(words, done, total))
+
+
+def _words(unit: _Unit) -> str:
     case = unit.case
-    words = f"{label}{unit.found.name}, {case.question}, {case.variant} {case.protocol} {case.setting}".strip()
-    return records(material, case, plan, unit.name, progress=lambda done, total: told(words, done, total))
+    if case is None:
+        return f"{unit.found.name}, zero-shot"
+    return f"{unit.found.name}, {case.question}, {case.variant} {case.protocol} {case.setting}".strip()
 
 
 def _material(
+    model: Any, found: PromptSet, plan: Plan, told: Progress, cache: bool | Path, batch_size: int, workers: int | None
+) -> Material | InputError:
+    """What the model sees of a set, or why it cannot."""
+    try:
+        return _seen(model, found, plan, told, cache, batch_size, workers)
+    except InputError as error:
+        return error
+
+
+def _seen(
     model: Any, found: PromptSet, plan: Plan, told: Progress, cache: bool | Path, batch_size: int, workers: int | None
 ) -> Material:
     def look(images: ImageSet, what: str) -> Features:

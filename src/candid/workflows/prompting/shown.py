@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from candid.files import digest, fresh_folder
-from candid.report.content import Content, Input, Level, Reason, Row, Verdict
+from candid.report.content import Content, Input, Level, ModelCard, Reason, Row, Verdict
 from candid.report.tables import write_csv
 from candid.types import ImageSet
 from candid.workflows.auditing.part import row
-from candid.workflows.auditing.provenance import describe_model, package_versions
+from candid.workflows.auditing.provenance import package_versions
 from candid.workflows.prompting.answers import answers, share
 from candid.workflows.prompting.claims import Claim, claims
 from candid.workflows.prompting.conditions import Outcome
@@ -50,12 +50,12 @@ class Tables:
 
 
 def content(
-    records: Sequence[Record], plan: Plan, models: Sequence[Any], *, command: str, config: dict[str, Any],
-    missing: int = 0,
+    records: Sequence[Record], plan: Plan, models: Sequence[ModelCard], *, command: str, config: dict[str, Any],
+    missing: int = 0, refused: Sequence[str] = (),
 ) -> Content:  # fmt: skip
-    """What the report of these records says; `missing` cases are still to be trained."""
+    """What the report of these records says; `missing` cases are still to be trained, `refused` cannot be."""
     found = claims(records)
-    notes = sorted({f"{each.variant}, {each.set}: {each.note}" for each in records if each.note})
+    notes = [*refused, *sorted({f"{each.variant}, {each.set}: {each.note}" for each in records if each.note})]
     if missing:
         notes.append(f"{missing} trainings of this plan are not finished; run the same command again")
     return Content(
@@ -65,12 +65,12 @@ def content(
         again="candid reproduce ptnl --config report.json -o again",
         config=config,
         inputs=tuple(_inputs(plan)),
-        models=tuple(describe_model(model) for model in models),
+        models=tuple(models),
         packages=package_versions(),
         seed=plan.seed,
         verdict=_verdict(found, records, plan),
-        rows=tuple(_rows(records)),
-        sections=tuple(answers(records, plan)),
+        rows=tuple(_rows(records, plan)),
+        sections=tuple(answers(records, plan, found)),
         cannot_say=tuple(notes),
     )
 
@@ -105,15 +105,19 @@ def _verdict(found: Sequence[Claim], records: Sequence[Record], plan: Plan) -> V
     return Verdict(level=None, headline=headline, reasons=reasons)
 
 
-def _rows(records: Sequence[Record]) -> Iterable[Row]:
-    """Accuracy and ECE by variant, loss, protocol and rate, over models and sets."""
-    cells: dict[str, list[Record]] = {}
+def _rows(records: Sequence[Record], plan: Plan) -> Iterable[Row]:
+    """Accuracy, ECE and NLL by variant, loss, protocol and rate, over models and sets; most wrong labels head them."""
+    cells: dict[tuple[str, str, str, str], list[Record]] = {}
     for each in records:
-        if each.question == "noise":
-            where = f"{each.variant}, {each.loss}, {each.protocol} {share(each)}"
-            cells.setdefault(where, []).append(each)
+        if each.question in ("zero-shot", "noise"):
+            cells.setdefault((each.variant, each.loss, each.protocol, share(each)), []).append(each)
     for where, found in cells.items():
+        first = found[0]
+        hardest = (first.loss, first.protocol, first.rate) == (plan.losses[0], plan.protocols[0], max(plan.rates))
         for metric in ("accuracy", "ece", "nll"):
             estimate = over_draws(found, metric)
             if estimate is not None:
-                yield row(metric, where, estimate)
+                words = "zero-shot" if first.question == "zero-shot" else "{}, {}, {} {}".format(*where)
+                key = metric == "accuracy" and (hardest or first.question == "zero-shot")
+                shown = row(metric, words, estimate, key=key)
+                yield shown if estimate.n > 1 else shown.model_copy(update={"low": None, "high": None})
