@@ -13,7 +13,7 @@ from pathlib import Path
 from candid import workflows
 from candid.workflows.prompting.plan import QUESTIONS, plan_of
 
-LONG = ("textures", "cifar10")  # the sets that are trained epoch by epoch, up to 200
+FEWER = {"emoji": ("losses",)}  # what a set is not asked
 
 
 def main() -> None:
@@ -44,8 +44,8 @@ def sets(folder: Path) -> list[dict]:
     for each in json.loads((folder / "sets.json").read_text()):
         if each["given"]:
             each |= {"questions": ["noise"], "protocols": []}
-        elif each["name"] not in LONG:
-            each |= {"questions": [question for question in QUESTIONS if question != "epochs"]}
+        elif each["name"] in FEWER:
+            each |= {"questions": [question for question in QUESTIONS if question not in FEWER[each["name"]]]}
         found.append({name: value for name, value in each.items() if name not in ("classes", "n_train", "n_test")})
     return found
 

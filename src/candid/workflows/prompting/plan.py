@@ -157,13 +157,14 @@ def _names(plan: Plan, found: PromptSet) -> Iterator[Case]:
 
 
 def _epochs(plan: Plan, found: PromptSet) -> Iterator[Case]:
-    for epochs in dict.fromkeys((plan.epochs, plan.long)):
-        watch = tuple(sorted({0, 1, 2, 5, *range(0, epochs + 1, max(1, epochs // 10)), epochs}))
-        watch = tuple(at for at in watch if at <= epochs)
+    """The plan's training with every loss and several prompts, and a long one with the first loss and one prompt."""
+    short, long = (plan.epochs, plan.losses, plan.prompts), (plan.long, plan.losses[:1], 1)
+    for epochs, losses, members in dict.fromkeys((short, long) if plan.long != plan.epochs else (short,)):
+        watch = {0, 1, 2, 5, *range(0, epochs + 1, max(1, epochs // 10)), epochs}
         for variant in ("prompt", "classifier-text"):
-            yield Case("epochs", variant, "flip-exact", plan.losses, _ends(plan), epochs, plan.context,
-                       setting=f"{epochs} epochs", members=plan.prompts if variant == "prompt" else 1,
-                       watch=watch)  # fmt: skip
+            yield Case("epochs", variant, "flip-exact", losses, _ends(plan), epochs, plan.context,
+                       setting=f"{epochs} epochs", members=members if variant == "prompt" else 1,
+                       watch=tuple(sorted(at for at in watch if at <= epochs)))  # fmt: skip
 
 
 def _unlabelled(plan: Plan, found: PromptSet) -> Iterator[Case]:
