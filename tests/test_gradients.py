@@ -57,6 +57,17 @@ def test_one_way_is_coherent_and_opposites_cancel():
     assert found.pull == pytest.approx(0, abs=1e-12)
 
 
+def test_many_examples_are_added_up_in_parts():
+    random = torch.Generator().manual_seed(0)
+    weights, features = (torch.randn(shape, generator=random, dtype=torch.float64) for shape in ((3, 4), (75, 4)))
+    labels, wrong = torch.arange(75) % 3, torch.arange(75) % 5 == 0
+    found = gradient_agreement(lambda p: p["w"], {"w": weights[None]}, features, labels, wrong, scale=2.0)
+    h = class_gradients(weights, features, labels, scale=2.0).flatten(1)
+    assert found["classes"] == found["parameters"]
+    assert found["classes"].norm_wrong == pytest.approx(h[wrong].norm(dim=1).mean().item(), rel=1e-12)
+    assert found["classes"].pull == pytest.approx((h[wrong].sum(0).norm() / h[~wrong].sum(0).norm()).item(), rel=1e-12)
+
+
 def test_needs_both_kinds():
     with pytest.raises(InputError, match="got only one kind"):
         gradient_agreement(lambda p: p["w"], {"w": torch.zeros(1, 2, 2)}, torch.ones(2, 2), torch.tensor([0, 1]),

@@ -69,17 +69,26 @@ def gradient_agreement(
     """Agreement in the space of "classes" and of "parameters" (stacked by one run) at these parameters.
 
     `rows` turns parameters into unit class vectors (1, k, d), `wrong` marks the wrong labels; there must be some of
-    each kind.
+    each kind. No more than a few examples' gradients are in memory at a time.
+
+    >>> rows = {"rows": torch.eye(2)[None]}
+    >>> images, labels, wrong = torch.eye(2), torch.tensor([0, 0]), torch.tensor([False, True])
+    >>> found = gradient_agreement(lambda p: p["rows"], rows, images, labels, wrong, scale=1.0)["classes"]
+    >>> round(found.norm_right, 3), round(found.pull, 3)
+    (0.38, 2.718)
     """
     if not wrong.any() or wrong.all():
         raise InputError("expected right and wrong labels, got only one kind; make some labels wrong")
     leaves = {name: p.detach().clone().requires_grad_() for name, p in parameters.items()}
     found = rows(leaves)
-    h = class_gradients(
-        found[0].detach(), features.to(found), labels, scale=scale, bias=bias, loss=loss, options=options
-    )
-    g = [_flat(found, leaves, part[:, None]) for part in torch.split(h, AT_ONCE)]
-    return {"classes": _agreement(h.flatten(1), wrong), "parameters": _agreement(torch.cat(g), wrong)}
+    unit, spaces = found[0].detach(), {"classes": _Sums(), "parameters": _Sums()}
+    for part in torch.split(torch.arange(len(labels), device=labels.device), AT_ONCE):
+        h = class_gradients(
+            unit, features[part].to(found), labels[part], scale=scale, bias=bias, loss=loss, options=options
+        )
+        spaces["classes"].add(h.flatten(1), wrong[part])
+        spaces["parameters"].add(_flat(found, leaves, h[:, None]), wrong[part])
+    return {name: sums.agreement() for name, sums in spaces.items()}
 
 
 def _flat(found: Tensor, leaves: Parameters, upstream: Tensor) -> Tensor:
@@ -88,20 +97,34 @@ def _flat(found: Tensor, leaves: Parameters, upstream: Tensor) -> Tensor:
     return torch.cat([part.flatten(1) for part in parts], dim=1)
 
 
-def _agreement(gradients: Float[Tensor, "n p"], wrong: Bool[Tensor, " n"]) -> Agreement:
-    norms = gradients.double().norm(dim=1)
-    sums = [gradients[part].double().sum(0) for part in (~wrong, wrong)]
-    size = [float(each.norm()) for each in sums]
-    total = [float(norms[part].sum()) for part in (~wrong, wrong)]
-    floor = 1e-300
-    return Agreement(
-        float(norms[~wrong].mean()),
-        float(norms[wrong].mean()),
-        size[0] / max(total[0], floor),
-        size[1] / max(total[1], floor),
-        float(sums[0] @ sums[1]) / max(size[0] * size[1], floor),
-        size[1] / max(size[0], floor),
-    )
+class _Sums:
+    """Norms and sums of the gradients of right (first) and of wrong labels, as they come in."""
+
+    def __init__(self) -> None:
+        self.counts, self.norms = [0, 0], [0.0, 0.0]
+        self.sums: list[Tensor | float] = [0.0, 0.0]
+
+    def add(self, gradients: Float[Tensor, "n p"], wrong: Bool[Tensor, " n"]) -> None:
+        """Count these examples in."""
+        for i, part in enumerate((~wrong, wrong)):
+            some = gradients[part].double()
+            self.counts[i] += len(some)
+            self.norms[i] += float(some.norm(dim=1).sum())
+            self.sums[i] = some.sum(dim=0) + self.sums[i]
+
+    def agreement(self) -> Agreement:
+        """What the groups have in common; there must have been examples of both."""
+        right, wrong = (torch.as_tensor(each) for each in self.sums)
+        sizes = [float(right.norm()), float(wrong.norm())]
+        floor = 1e-300
+        return Agreement(
+            self.norms[0] / self.counts[0],
+            self.norms[1] / self.counts[1],
+            sizes[0] / max(self.norms[0], floor),
+            sizes[1] / max(self.norms[1], floor),
+            float(right @ wrong) / max(sizes[0] * sizes[1], floor),
+            sizes[1] / max(sizes[0], floor),
+        )
 
 
 def agreement_at(
