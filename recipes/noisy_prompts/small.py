@@ -13,7 +13,8 @@ from pathlib import Path
 from candid import workflows
 from candid.workflows.prompting.plan import QUESTIONS, plan_of
 
-FEWER = {"emoji": ("losses",)}  # what a set is not asked
+FEWER = {"emoji": ("losses", "gradients", "context")}  # what a set is not asked, and which noise it is
+PROTOCOLS = {"emoji": ["flip-exact", "confusion"], "groceries": ["flip-exact", "confusion"]}
 
 
 def main() -> None:
@@ -44,8 +45,10 @@ def sets(folder: Path) -> list[dict]:
     for each in json.loads((folder / "sets.json").read_text()):
         if each["given"]:
             each |= {"questions": ["noise"], "protocols": []}
-        elif each["name"] in FEWER:
+        if each["name"] in FEWER:
             each |= {"questions": [question for question in QUESTIONS if question not in FEWER[each["name"]]]}
+        if each["name"] in PROTOCOLS:
+            each |= {"protocols": PROTOCOLS[each["name"]]}
         found.append({name: value for name, value in each.items() if name not in ("classes", "n_train", "n_test")})
     return found
 
