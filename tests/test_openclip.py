@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from candid import models
+from candid import models, tune
 from candid.errors import InputError, MissingExtra
 from candid.extras import installed
 
@@ -84,6 +84,44 @@ def test_logits_equal_those_of_openclip(name, names, open_clip):
     sigmoid = name == "candid-sigmoid"
     assert model.activation == ("sigmoid" if sigmoid else "softmax")
     assert model.bias == (-6.0 if sigmoid else 0.0)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("position", ["end", "middle", "front"])
+@pytest.mark.parametrize("per_class", [False, True])
+def test_prompts_share_prefixes_exactly(name, position, per_class, names):
+    model = models.load(f"open_clip:{names[name]}", device="cpu")
+    model.module.double()
+    tower = tune.text_tower(model)
+    assert tower.shares, tower.note
+    towers = (tower, tune.TextTower(model, model.module, tower.limit, "", None))
+    classes = ["cat", "a big dog", "maine_coon"]
+    random = torch.Generator().manual_seed(0)
+    context = torch.randn((2, 3 if per_class else 1, 3, 32), generator=random, dtype=torch.float64)
+    upstream = torch.randn((2, 3, DIM), generator=random, dtype=torch.float64)
+    found = []
+    for each in towers:
+        leaf = context.clone().requires_grad_()
+        rows = tune.Prompts.learned(each, classes, length=3, position=position)(leaf)
+        (rows * upstream).sum().backward()
+        found.append((rows.detach(), leaf.grad))
+    for ours, theirs in zip(*found, strict=True):
+        assert (ours - theirs).abs().max() <= 1e-12 * theirs.abs().max()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_written_prompts_are_openclips_texts(name, names):
+    model = models.load(f"open_clip:{names[name]}", device="cpu")
+    rows = tune.Prompts.written(model, ["cat", "red_dog"], template="a photo of a {}.")()[0].detach().numpy()
+    np.testing.assert_allclose(rows, model.encode_texts(["a photo of a cat.", "a photo of a red dog."]), atol=1e-6)
+
+
+def test_text_weights_of_openclip_train(names):
+    model = models.load(f"open_clip:{names['candid-softmax']}", device="cpu")
+    twin = tune.text_tower(model).trainable()
+    tune.Prompts.written(twin, ["cat", "dog"], template="a {}.")()[0, 0, 0].backward()
+    assert all(p.grad is not None for p in twin.parameters().values())
+    assert all(p.grad is None for p in model.module.parameters())
 
 
 @pytest.mark.parametrize("shape", [(50, 91), (91, 50), (33, 32), (400, 300), (20, 31)])
