@@ -16,6 +16,9 @@ RATES = {
     "classifier-random": (0.002, 0.01, 0.02, 0.05, 0.1),
     "classifier-text": (0.001, 0.002, 0.01, 0.02, 0.05, 0.1),
     "text-encoder": (1e-6, 1e-5, 1e-4, 1e-3),
+    "prompt": (2e-5, 1e-4, 5e-4, 2e-3),
+    "full-prompt": (2e-5, 1e-4, 5e-4, 2e-3),
+    "cls": (2e-5, 1e-4, 5e-4, 2e-3),
 }
 SEEDS = 3
 
@@ -24,6 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", type=Path)
     parser.add_argument("-m", "--model", default="tiny")
+    parser.add_argument("--variants", nargs="+", default=list(RATES))
     args = parser.parse_args()
     model = models.load(args.model)
     sets = [each for each in json.loads((args.sets / "sets.json").read_text()) if not each["given"]]
@@ -31,8 +35,8 @@ def main() -> None:
         f"| variant | rate | {' | '.join(each['name'] for each in sets)} | mean |\n|---|---|{'---|' * (len(sets) + 1)}"
     )
     pools = [pool(model, each) for each in sets]
-    for variant, rates in RATES.items():
-        for rate in rates:
+    for variant in args.variants:
+        for rate in RATES[variant]:
             found = [accuracy(model, each, variant, rate) for each in pools]
             cells = " | ".join(f"{100 * value:.1f}" for value in (*found, np.mean(found)))
             print(f"| {variant} | {rate:g} | {cells} |", flush=True)

@@ -24,12 +24,15 @@ def main() -> None:
     parser.add_argument("-m", "--model", action="append", metavar="NAME=PLACE", default=[])
     parser.add_argument("--questions", nargs="+")
     parser.add_argument("--protocols", nargs="+")
+    parser.add_argument("--variants", nargs="+")
+    parser.add_argument("--peaks", action="append", metavar="VARIANT=RATE", default=[], help="learning rates")
     parser.add_argument("--num-shards", type=int, default=1)
     parser.add_argument("--shard-index", type=int, default=0)
     args = parser.parse_args()
     job = {"sets": sets(args.sets), "models": dict(each.split("=", 1) for each in args.model or ["tiny=tiny"])}
     job |= {"views": 16, "rates": [0.0, 0.25, 0.5]}
-    job |= {name: getattr(args, name) for name in ("questions", "protocols") if getattr(args, name)}
+    job |= {name: getattr(args, name) for name in ("questions", "protocols", "variants") if getattr(args, name)}
+    job |= {"peaks": {name: float(rate) for name, rate in (each.split("=") for each in args.peaks)}}
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "plan.json").write_text(json.dumps({"format": "candid-ptnl", "version": 1, **job}, indent=1) + "\n")
     report = workflows.prompt_study(

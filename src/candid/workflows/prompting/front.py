@@ -158,6 +158,7 @@ def _key(model: Any, unit: _Unit, plan: Plan) -> str:
         [] if found.train.labels is None else found.train.labels.tolist(), sorted(found.ood),
         None if unit.case is None else asdict(unit.case),
         (plan.shots, plan.views, plan.augment, plan.draws, plan.seed),
+        *([sorted(plan.peaks.items())] if plan.peaks else []),
     )  # fmt: skip
     return digest(json.dumps(parts, sort_keys=True).encode())
 

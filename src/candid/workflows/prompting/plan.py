@@ -51,7 +51,10 @@ class PromptSet:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked of every model. A draw is a choice of images, noise, initial values and order, from its number."""
+    """What is asked of every model. A draw is a choice of images, noise, initial values and order, from its number.
+
+    `peaks` are learning rates by variant where they are not the variants' own.
+    """
 
     sets: tuple[PromptSet, ...]
     questions: tuple[str, ...] = tuple(QUESTIONS)
@@ -68,6 +71,7 @@ class Plan:
     contexts: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     draws: int = 3
     prompts: int = 4
+    peaks: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -79,6 +83,10 @@ class Plan:
             raise InputError("a study needs at least one set")
         if min(self.draws, self.prompts, self.shots, self.epochs) < 1:
             raise InputError("draws, prompts, shots and epochs must be 1 or more")
+        if unknown := sorted(set(self.peaks) - set(VARIANTS)):
+            raise InputError(
+                f"peaks holds learning rates by variant, got {unknown[0]!r}; {nearest(unknown[0], VARIANTS)}"
+            )
         if any(not 0 <= rate < 1 for rate in self.rates):
             raise InputError(f"noise rates are shares of the labels, 0 to below 1, got {self.rates}")
 

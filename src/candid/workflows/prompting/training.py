@@ -48,7 +48,7 @@ def records(
     recipe = tune.Recipe(
         variant=_literal(case.variant), epochs=case.epochs, context=case.context, per_class=case.per_class,
         template=material.found.template, cls_init=_literal(case.cls_init),
-        words=words_for(material.classes, case.words, seed=plan.seed),
+        words=words_for(material.classes, case.words, seed=plan.seed), rate=plan.peaks.get(case.variant),
     )  # fmt: skip
     bank, places = material.bank
     runs = [
