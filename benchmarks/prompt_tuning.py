@@ -2,7 +2,8 @@
 
 `scripts/bench benchmarks/prompt_tuning.py` prints ratios; `--quick` takes two minutes on two cores, the whole about 20.
 Towers are those of CLIP ViT-B/32 in size (text 512 wide, 12 blocks, 77 positions; image 768 wide, 12 blocks, 224 px),
-random weights, and of the embedded model. Every contender runs in a process of its own.
+random weights, and of the embedded model. Every contender runs in a process of its own; seconds are CPU seconds, so that
+other work on the machine counts for little.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import resource
 import subprocess
 import sys
 import time
+from functools import cache
 
 import torch
 from against.dense_coop import Dense
@@ -90,7 +92,12 @@ def stacks(args: argparse.Namespace) -> None:
 
 
 def run(args: argparse.Namespace, what: str, **setting) -> dict:
-    command = [sys.executable, __file__, "--device", args.device, "--contender", json.dumps({"what": what, **setting})]
+    return measured(args.device, json.dumps({"what": what, **setting}))
+
+
+@cache
+def measured(device: str, setting: str) -> dict:
+    command = [sys.executable, __file__, "--device", device, "--contender", setting]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -114,13 +121,11 @@ def step(setting: dict, device: str) -> dict:
     )  # fmt: skip
     before = peak(device)
     seconds = []
-    for _ in range(1 if setting["way"] == "dense" and setting["classes"] > CHUNK else 5):
+    for _ in range(
+        5 if setting["way"] == "candid" or setting["size"] == "tiny" else 2 if setting["classes"] <= CHUNK else 1
+    ):
         context.grad = None
-        started = time.perf_counter()
-        go()
-        if device != "cpu":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - started)
+        seconds.append(timed(go, device))
     return {"seconds": min(seconds), "megabytes": peak(device) - before, "sum": float(context.grad[0].abs().sum())}
 
 
@@ -202,20 +207,23 @@ def images(device: str) -> dict:
                                            num_attention_heads=12, image_size=224, patch_size=32)  # fmt: skip
     model = transformers.CLIPVisionModel(config).eval().to(device)
     picture = np.random.default_rng(0).integers(0, 256, (375, 500, 3), dtype=np.uint8)
-    started = time.perf_counter()
-    for view in range(20):
-        augment(picture, 224, view_random(0, "picture", view), kind="dassl2021")
-    each = (time.perf_counter() - started) / 20
+    each = timed(lambda: [augment(picture, 224, view_random(0, "0" * 32, view)) for view in range(20)], "cpu") / 20
     batch = torch.randn(BATCH, 3, 224, 224, device=device)
     seconds = []
     with torch.inference_mode():
         for _ in range(3):
-            started = time.perf_counter()
-            model(pixel_values=batch)
-            if device != "cpu":
-                torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - started)
+            seconds.append(timed(lambda: model(pixel_values=batch), device))
     return {"augment": each, "forward": min(seconds) / BATCH}
+
+
+def timed(go, device: str) -> float:
+    """CPU seconds of this process, all threads together; on a GPU seconds of the clock."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    started = clock()
+    go()
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return clock() - started
 
 
 def flops(size: str, classes: int, names: str) -> float:

@@ -1,4 +1,4 @@
-"""The paper's claims held against the records, by rules that were written before any run.
+"""The paper's claims held against the records, by rules that were written before any run (P5b: during the first).
 
 P1 to P7 of Wu et al. 2023 (arxiv.org/abs/2307.11978) and two questions of ours. A rule looks at a difference between
 two ways of training, paired by model, set, noise, rate and draw, averaged within each model-set pair, and takes the
