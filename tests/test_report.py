@@ -17,6 +17,7 @@ from candid.report import Report, html, text
 from candid.report import content as c
 from candid.report.behind import MOST_NUMBERS, number_sheet, sheet
 from candid.report.charts import heatmap
+from candid.report.charts.svg import LOOKS
 from candid.report.page import TEMPLATES
 from candid.report.selection import by_severity, key_rows
 from candid.report.tables import write_csv
@@ -313,7 +314,7 @@ def test_text_stands_out_from_its_background_in_both_themes():
             assert contrast(tone[name], tone[f"{name}-tint"]) >= 4.5, (theme, name)
         for name in (f"{ramp}{step}" for ramp in "wv" for step in range(heatmap.STEPS)):
             assert contrast(tone["ink"], tone[name]) >= 4.5, (theme, name)
-        for name in ("s0", "s1", "s2", "s3", "s4", "s5", "edge"):
+        for name in (*(f"s{i}" for i in range(LOOKS)), "edge"):
             assert contrast(tone[name], tone["paper"]) >= 3, (theme, name)
 
 

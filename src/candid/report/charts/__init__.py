@@ -7,6 +7,7 @@ from functools import partial
 from markupsafe import Markup
 
 from candid.report.charts import bars, heatmap, histogram, lines, reliability, scatter
+from candid.report.charts.svg import LOOKS
 from candid.report.content import Bars, Figure, Heatmap, Histogram, Lines, Reliability, ReliabilitySeries, Scatter
 
 __all__ = ["NARROW", "WIDE", "Panel", "legend", "panels"]
@@ -56,9 +57,9 @@ def legend(figure: Figure) -> list[tuple[str, str]]:
                 ("diagonal", "perfectly calibrated"),
             ]
         case Lines():
-            return [(f"curve s{i % 6}", line.name) for i, line in enumerate(figure.series)]
+            return [(f"curve s{i % LOOKS}", line.name) for i, line in enumerate(figure.series)]
         case Histogram():
-            return [(f"curve s{i % 6}", f"{s.name} (n = {s.n:,})") for i, s in enumerate(figure.series)]
+            return [(f"curve s{i % LOOKS}", f"{s.name} (n = {s.n:,})") for i, s in enumerate(figure.series)]
         case Scatter():
             return [(f"spot {i}", s.name) for i, s in enumerate(figure.series)]
         case Heatmap():

@@ -3,7 +3,7 @@
 from markupsafe import Markup
 
 from candid.report.charts.axes import ROW, Frame, Scale, label_room, marker_rows
-from candid.report.charts.svg import FONT, element, picture
+from candid.report.charts.svg import FONT, LOOKS, element, picture
 from candid.report.content import Counts, Histogram
 from candid.report.wording import count, number
 
@@ -46,7 +46,9 @@ def _outline(frame: Frame, edges: tuple[float, ...], series: Counts, index: int,
         points += [(low, share), (high, share)]
     points.append((edges[-1], 0.0))
     path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in points)
-    return element("polygon" if fill else "polyline", points=path, class_=f"{'band' if fill else 'curve'} s{index % 6}")
+    return element(
+        "polygon" if fill else "polyline", points=path, class_=f"{'band' if fill else 'curve'} s{index % LOOKS}"
+    )
 
 
 def _columns(frame: Frame, figure: Histogram) -> list[Markup]:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from candid.report.charts.axes import ROW, Frame, Scale, label_room, marker_rows, spread, tick_label
-from candid.report.charts.svg import FONT, element, picture
+from candid.report.charts.svg import FONT, LOOKS, element, picture
 from candid.report.content import Line, Lines
 from candid.report.wording import number
 
@@ -78,11 +78,11 @@ def _points(frame: Frame, xs: Sequence[float], ys: Sequence[float]) -> str:
 def _band(frame: Frame, line: Line, index: int) -> Markup:
     there = _points(frame, line.x, line.high or ())
     back = _points(frame, line.x[::-1], (line.low or ())[::-1])
-    return element("polygon", points=f"{there} {back}", class_=f"band s{index % 6}")
+    return element("polygon", points=f"{there} {back}", class_=f"band s{index % LOOKS}")
 
 
 def _curve(frame: Frame, line: Line, index: int) -> Markup:
-    return element("polyline", points=_points(frame, line.x, line.y), class_=f"curve s{index % 6}")
+    return element("polyline", points=_points(frame, line.x, line.y), class_=f"curve s{index % LOOKS}")
 
 
 def _dots(frame: Frame, line: Line, index: int, figure: Lines) -> list[Markup]:
@@ -95,7 +95,7 @@ def _dots(frame: Frame, line: Line, index: int, figure: Lines) -> list[Markup]:
             cx=frame.x(line.x[i]),
             cy=frame.y(line.y[i]),
             r=3 if shown else 6,
-            class_=f"{'dot' if shown else 'hover'} s{index % 6}",
+            class_=f"{'dot' if shown else 'hover'} s{index % LOOKS}",
             data_tip=f"{line.name}\n{figure.x_label}: {tick_label(line.x[i], figure.x_unit)}\n"
             f"{figure.y_label}: {number(line.y[i], figure.y_unit)}",
         )

@@ -16,7 +16,7 @@ from candid.report.charts.axes import (
     marker_rows,
     spread,
 )
-from candid.report.charts.svg import FONT, cut, element, picture, text, text_width, whisker
+from candid.report.charts.svg import FONT, LOOKS, cut, element, picture, text, text_width, whisker
 from candid.report.content import Point, Scatter
 from candid.report.wording import clean, count, number, with_interval
 
@@ -85,7 +85,7 @@ def spot(series: int, x: float | int, y: float | int) -> Markup:
         b=y + wide,
         s=y + r,
     )
-    return element("path", d=path, class_=f"spot s{series % 6}")
+    return element("path", d=path, class_=f"spot s{series % LOOKS}")
 
 
 def _frame(figure: Scatter, width: float) -> Frame:

@@ -6,8 +6,9 @@ from markupsafe import Markup, escape
 
 from candid.report.wording import clean
 
-__all__ = ["FONT", "cut", "element", "picture", "text", "text_width", "whisker"]
+__all__ = ["FONT", "LOOKS", "cut", "element", "picture", "text", "text_width", "whisker"]
 
+LOOKS = 8  # styles of a series before they begin again: s0 to s7 of style.css
 FONT = 12.0  # pixels; the page draws every picture at about its own size
 NARROW = set(" .,:;'|!ijlIft()[]-")
 
