@@ -2,8 +2,8 @@
 
 `scripts/bench benchmarks/prompt_tuning.py` prints ratios; `--quick` takes two minutes on two cores, the whole about 20.
 Towers are those of CLIP ViT-B/32 in size (text 512 wide, 12 blocks, 77 positions; image 768 wide, 12 blocks, 224 px),
-random weights, and of the embedded model. Every contender runs in a process of its own; seconds are CPU seconds, so that
-other work on the machine counts for little.
+random weights, and of the embedded model. Every contender runs in a process of its own; seconds are CPU seconds, so
+that other work on the machine counts for little.
 """
 
 import argparse
