@@ -25,12 +25,17 @@ def main() -> None:
     parser.add_argument("--questions", nargs="+")
     parser.add_argument("--protocols", nargs="+")
     parser.add_argument("--variants", nargs="+")
+    parser.add_argument("--only", nargs="+", metavar="SET", help="some of the sets")
+    parser.add_argument("--views", type=int, default=16)
     parser.add_argument("--peaks", action="append", metavar="VARIANT=RATE", default=[], help="learning rates")
     parser.add_argument("--num-shards", type=int, default=1)
     parser.add_argument("--shard-index", type=int, default=0)
     args = parser.parse_args()
-    job = {"sets": sets(args.sets), "models": dict(each.split("=", 1) for each in args.model or ["tiny=tiny"])}
-    job |= {"views": 16, "rates": [0.0, 0.25, 0.5]}
+    job = {
+        "sets": [each for each in sets(args.sets) if each["name"] in (args.only or [each["name"]])],
+        "models": dict(each.split("=", 1) for each in args.model or ["tiny=tiny"]),
+    }
+    job |= {"views": args.views, "rates": [0.0, 0.25, 0.5]}
     job |= {name: getattr(args, name) for name in ("questions", "protocols", "variants") if getattr(args, name)}
     job |= {"peaks": {name: float(rate) for name, rate in (each.split("=") for each in args.peaks)}}
     args.out.mkdir(parents=True, exist_ok=True)
