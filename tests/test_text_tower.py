@@ -1,5 +1,8 @@
 """The tower that shares prefixes against the framework's own full forward and backward pass."""
 
+import gc
+import weakref
+
 import checkpoints
 import numpy as np
 import pytest
@@ -155,6 +158,27 @@ def test_changed_weights_are_seen():
         model.module.text_model.encoder.layers[0].self_attn.k_proj.weight.mul_(2)
     after = tune.encode_prompts(model, ["cat", "dog"], context)
     assert (before - after).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("position", ["end", "front"])
+def test_prompts_made_before_weights_changed_see_the_change(position):
+    model = models.load("tiny")
+    made, context = tune.Prompts.learned(model, ["cat", "dog"], length=2, position=position), torch.zeros(1, 1, 2, 192)
+    made(context)
+    with torch.no_grad():
+        model.module.text_model.encoder.layers[0].self_attn.k_proj.weight.mul_(2)
+    full = tune.TextTower(model, model.module, made.tower.limit, "", None)
+    theirs = tune.Prompts.learned(full, ["cat", "dog"], length=2, position=position)(context)
+    assert (made(context) - theirs).abs().max() <= 1e-5
+
+
+def test_a_model_that_was_tuned_can_be_let_go():
+    model = models.load("tiny")
+    tune.encode_prompts(model, ["cat", "dog"], torch.zeros(2, 192))
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
 
 
 def test_names_are_read_from_whole_sentences():

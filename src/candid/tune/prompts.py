@@ -81,6 +81,7 @@ class Prompts:
     ) -> Float[Tensor, "runs k d"]:
         """Unit rows. `context` (r, 1 or k, M, w), written words if None; `names` (r, T, w), the true ones if None."""
         self._check(context, names)
+        self.tower.refresh()
         rows = self._shared(context, names) if self.tower.shares else self.tower.ordinary.rows(
             self.wording, context, names
         )  # fmt: skip

@@ -4,7 +4,6 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
-from weakref import WeakKeyDictionary
 
 import torch
 
@@ -49,6 +48,15 @@ class TextTower:
     def __post_init__(self) -> None:
         self.ordinary = Ordinary(self.model, self.module)
         self.fast = None if self.layers is None else SharedPrefix(self.layers)
+        self._state = _state(self.model, self.module)
+
+    def refresh(self) -> None:
+        """Drop what was kept of weights that have changed since; weights that train keep nothing."""
+        if self.layers is None or self.trains or self._state == _state(self.model, self.module):
+            return
+        self.layers = _layers(self.model, self.module)
+        self.known.clear()
+        self.__post_init__()
 
     @property
     def shares(self) -> bool:
@@ -98,9 +106,6 @@ class TextTower:
         return found
 
 
-_TOWERS: "WeakKeyDictionary[Any, tuple[object, TextTower]]" = WeakKeyDictionary()
-
-
 def text_tower(model: Inside) -> TextTower:
     """The model's text tower, tried once: the sharing way where it gives the framework's rows, else the framework's.
 
@@ -110,10 +115,18 @@ def text_tower(model: Inside) -> TextTower:
     """
     if not hasattr(model, "text_layers"):
         raise InputError(f"{getattr(model, 'id', model)} has no text tower to go into; load it with models.load")
-    state = tuple((p.data_ptr(), p._version, p.dtype) for p in model.text_parameters(model.module).values())
-    if model not in _TOWERS or _TOWERS[model][0] != state:
-        _TOWERS[model] = (state, _tried(model))
-    return _TOWERS[model][1]
+    # Kept on the model itself, since the tower holds the model: a table beside it would keep both for ever.
+    kept: dict[str, Any] = vars(model)
+    state = _state(model, model.module)
+    if "_tower" not in kept or kept["_tower"][0] != state:
+        kept["_tower"] = (state, _tried(model))
+    found: TextTower = kept["_tower"][1]
+    return found
+
+
+def _state(model: Inside, module: Any) -> tuple[object, ...]:
+    """What changes when a text weight does."""
+    return tuple((p.data_ptr(), p._version, p.dtype) for p in model.text_parameters(module).values())
 
 
 def _tried(model: Inside) -> TextTower:
