@@ -12,6 +12,7 @@ from candid.errors import InputError
 from candid.files import digest
 from candid.report import Report
 from candid.report.content import ModelCard
+from candid.tune.recipe import PEAK_RATES
 from candid.types import Features, ImageSet
 from candid.workflows.auditing.provenance import describe_model
 from candid.workflows.encoding import encode
@@ -153,12 +154,14 @@ def _seen(
 def _key(model: Any, unit: _Unit, plan: Plan) -> str:
     """Hash of all that the records depend on."""
     found = unit.found
+    sets = [(images.ids, [] if images.labels is None else images.labels.tolist())
+            for images in (found.train, found.test, *found.ood.values())]  # fmt: skip
     parts: Sequence[object] = (
-        model.revision, model.preprocessing, found.name, found.train.ids, found.test.ids, found.template,
-        [] if found.train.labels is None else found.train.labels.tolist(), sorted(found.ood),
+        model.revision, model.preprocessing, found.name, found.template, sets, sorted(found.ood),
+        {name: labels.tolist() for name, labels in found.given.items()},
         None if unit.case is None else asdict(unit.case),
+        None if unit.case is None else plan.peaks.get(unit.case.variant, PEAK_RATES[unit.case.variant]),
         (plan.shots, plan.views, plan.augment, plan.draws, plan.seed),
-        *([sorted(plan.peaks.items())] if plan.peaks else []),
     )  # fmt: skip
     return digest(json.dumps(parts, sort_keys=True).encode())
 
