@@ -21,8 +21,9 @@ def main(folder: Path) -> None:
         print(f"no answers to judge in {folder}; pass the folder that holds cifar10_oof_probs_resnet50.npz")
         return
     answers, people = (np.load(folder / f"cifar10_{name}.npz") for name in ("oof_probs_resnet50", "human_labels"))
-    print("| labels | wrong | estimated | flagged | precision | recall | AUROC of doubt: " + ", ".join(noise.METHODS)
-          + " | seconds | cleanlab: flagged | same images | seconds, times |\n|" + "---|" * 11)  # fmt: skip
+    heads = ("labels", "wrong", "estimated", "flagged", "precision", "recall", f"AUROC: {', '.join(noise.METHODS)}",
+             "seconds", "collisions", "cleanlab: flagged", "same images", "seconds, times")  # fmt: skip
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     true = people["clean_label"].astype(np.int64)
     for setting in SETTINGS:
         show(setting, unit(answers[f"probs_{setting}"]), answers[f"noisy_{setting}"].astype(np.int64), true)
@@ -49,9 +50,16 @@ def show(name: str, probs: np.ndarray, given: np.ndarray, true: np.ndarray) -> N
         recall,
         shown,
         f"{seconds:.3f}",
+        str(collisions(probs, found)),
         peer(probs, given, found, seconds),
     )
     print(f"| {' | '.join(cells)} |", flush=True)  # fmt: skip
+
+
+def collisions(probs: np.ndarray, found: noise.ConfidentLearning) -> int:
+    """Images of which several classes reach their threshold and the likeliest of all does not: cleanlab counts it."""
+    reached = probs >= found.thresholds - 1e-6
+    return int(((reached.sum(axis=1) > 1) & ~reached[np.arange(len(probs)), probs.argmax(axis=1)]).sum())
 
 
 def peer(probs: np.ndarray, given: np.ndarray, found: noise.ConfidentLearning, ours: float) -> str:

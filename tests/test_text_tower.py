@@ -107,7 +107,7 @@ def test_training_a_copy_leaves_the_model_as_it_was(tiny):
         for parameter in twin.parameters().values():
             parameter += 1
     assert all(torch.equal(before[name], p) for name, p in tiny.module.named_parameters())
-    assert all(twin.module.vision_model is tiny.module.vision_model for _ in "a")
+    assert twin.module.vision_model is tiny.module.vision_model
 
 
 @pytest.mark.parametrize("template", ["a photo of a {}.", "{} texture.", "a photo of {}, a type of food.", "the {}"])
@@ -134,7 +134,6 @@ def test_a_two_way_tower_takes_the_ordinary_way_and_says_so(siglip):
     assert "causal" in tower.note
     rows = tune.Prompts.written(siglip, ["cat", "dog"], template="a photo of a {}.")()[0].detach().numpy()
     np.testing.assert_allclose(rows, siglip.encode_texts(["a photo of a cat.", "a photo of a dog."]), atol=1e-6)
-    context = torch.zeros(2, 32, requires_grad=True)
     context = torch.zeros((2, tower.table.shape[1]), requires_grad=True)
     tune.encode_prompts(siglip, ["cat", "dog"], context)[0, 0].backward()
     assert context.grad.abs().sum() > 0

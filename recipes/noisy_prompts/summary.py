@@ -4,25 +4,27 @@ Means over draws; what stands in brackets is the 95 % interval over draws, of a 
 """
 
 import argparse
+import csv
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 
-from candid.files import read_json
 from candid.workflows.prompting.claims import CLAIMS, claims
 from candid.workflows.prompting.pictures import over_draws
-from candid.workflows.prompting.record import Record
+from candid.workflows.prompting.record import COLUMNS, Record
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    files = sorted((parser.parse_args().out / "runs").glob("*.json"))
-    found = [Record(**each) for path in files for each in read_json(path, kind="candid-ptnl-run", version=1)["records"]]
-    print(f"{len(found):,} judged heads, {len(files)} stacks, models {', '.join(sorted({r.model for r in found}))}\n")
+    found = read(parser.parse_args().out / "tables" / "all.csv")
+    judged = sum(each.question != "zero-shot" and each.member == "one" for each in found)
+    print(f"{judged:,} judged heads, models {', '.join(sorted({r.model for r in found}))}\n")
     for title, rows in (
         ("Claims", claim_rows(found)),
+        ("Means over sets under flip-exact noise, CE unless it says otherwise", mean_rows(found)),
         ("Accuracy by variant, CE unless it says otherwise", noise_rows(found, "accuracy")),
         ("ECE", noise_rows(found, "ece")),
         ("NLL", noise_rows(found, "nll")),
@@ -42,6 +44,34 @@ def main() -> None:
             if i == 0:
                 print(f"|{'---|' * len(row)}")
         print()
+
+
+def read(path: Path) -> list[Record]:
+    """The records of a finished study."""
+    whole = {each.name: each.type for each in fields(Record)}
+    kinds = {"int": int, "float": float, int: int, float: float}
+    found = []
+    for line in csv.DictReader(path.open(encoding="utf-8")):
+        known = {name: kinds.get(whole[name], str)(line[name]) for name in COLUMNS}
+        numbers = {name: float(value) for name, value in line.items() if name not in (*COLUMNS, "note") and value}
+        found.append(Record(**known, numbers=numbers, note=line["note"]))
+    return found
+
+
+def mean_rows(found: list[Record]) -> Iterable[tuple]:
+    """Only sets that were asked at every rate, each counting alike."""
+    asked = [each for each in of(found, "noise") if each.protocol == "flip-exact"]
+    rates = sorted({each.rate for each in asked})
+    columns = [("accuracy", 100, 1), ("ece", 1, 3), ("nll", 1, 2), ("auroc_msp", 100, 1)]
+    yield ("trained", *(f"{metric} {rate:.0%}" for metric, _, _ in columns for rate in rates))
+    for trained in dict.fromkeys(map(way, asked)):
+        cells = []
+        for metric, times, digits in columns:
+            for rate in rates:
+                here = [each for each in asked if way(each) == trained and each.rate == rate]
+                by_set = [np.mean([r.numbers[metric] for r in here if r.set == name]) for name in {r.set for r in here}]
+                cells.append(f"{times * np.mean(by_set):.{digits}f}")
+        yield (trained, *cells)
 
 
 def of(found: list[Record], question: str) -> list[Record]:

@@ -10,7 +10,7 @@ from candid import workflows
 from candid.cli.options import cache_choice, debug, json_output, named, output
 from candid.cli.progress import bars
 from candid.errors import InputError
-from candid.files import read_json
+from candid.files import fresh_folder, read_json
 
 SAMPLE: dict[str, Any] = {  # what the embedded photos can show in a minute
     "sets": [{"name": "groceries", "train": "embedded", "test": "embedded"}],
@@ -96,7 +96,8 @@ def ptnl(
     if names or "models" not in job:
         job["models"] = _models(names or ("tiny",))
     plan = plan_of(job)
-    (out / "runs").mkdir(parents=True, exist_ok=True)
+    if not (out / "runs").is_dir():  # a folder of this study goes on; any other that holds files is refused
+        fresh_folder(out, exist_ok=exist_ok)
     if (out / "report.json").exists() and not exist_ok and read_json(
         out / "report.json", kind="candid-report", version=1
     ).get("config") != job:  # fmt: skip

@@ -116,9 +116,11 @@ class Manifest:
         content = read_json(Path(path), kind=KIND, version=VERSION)
         try:
             rows, true, given = (np.array(content[name], dtype=np.int64) for name in ("rows", "true", "given"))
-            plain: list[Any] = [content[name] for name in ("protocol", "rate", "seed", "classes", "n", "digest")]
             ids = None if content["ids"] is None else tuple(content["ids"])
-            found = cls(*plain, rows, true, given, ids)  # type: ignore[call-arg]  # mypy counts a starred list as one
+            found = cls(
+                content["protocol"], content["rate"], content["seed"], content["classes"], content["n"],
+                content["digest"], rows, true, given, ids,
+            )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} is not a whole manifest of label noise ({error})") from error
         if not len(found.rows) == len(found.true) == len(found.given) or found.counts.tolist() != content.get("counts"):

@@ -1,7 +1,7 @@
 """Learn a `Head` by gradients: prompts, classifiers and text towers from few, wrong or no labels."""
 
 from candid.tune.encoding import encode_prompts
-from candid.tune.fitting import Tuned, averaged, fit, fit_many
+from candid.tune.fitting import Tuned, averaged, fit, fit_many, mean_head
 from candid.tune.gradients import Agreement, agreement_at, gradient_agreement
 from candid.tune.losses import LOSSES
 from candid.tune.parametrised import random_names
@@ -27,6 +27,7 @@ __all__ = [
     "fit",
     "fit_many",
     "gradient_agreement",
+    "mean_head",
     "pseudo_label",
     "random_names",
     "text_tower",

@@ -17,7 +17,7 @@ from candid.tune.towers import Inside, text_tower
 from candid.tune.wording import Position
 from candid.types import Features, Head, Labels
 
-__all__ = ["Tuned", "averaged", "fit", "fit_many"]
+__all__ = ["Tuned", "averaged", "fit", "fit_many", "mean_head"]
 
 Rows = Float[np.ndarray, "n d"] | Float[np.ndarray, "n v d"]
 STACKED = 1 << 28  # numbers that one block's activations of a stack may take; more runs are trained in parts
@@ -130,15 +130,9 @@ def averaged(members: Sequence[Tuned]) -> Tuned:
     if not members:
         raise InputError("expected at least one trained head to average, got none")
     first = members[0]
-    if any(each.head.classes != first.head.classes for each in members):
-        raise InputError("heads of different classes have no common average")
-    weights = np.stack([each.head.weights for each in members]).astype(np.float64).mean(axis=0)
-    bias = first.head.bias
-    if isinstance(bias, np.ndarray):
-        bias = np.stack([np.asarray(each.head.bias, np.float64) for each in members]).mean(axis=0).astype(np.float32)
     seeds = [seed for each in members for seed in each.recipe["seeds"]]
     return Tuned(
-        replace(first.head, weights=weights.astype(np.float32), bias=bias),
+        mean_head([each.head for each in members]),
         tuple(head for each in members for head in each.members),
         np.concatenate([each.loss for each in members]),
         np.concatenate([each.accuracy for each in members]),
@@ -147,6 +141,18 @@ def averaged(members: Sequence[Tuned]) -> Tuned:
         {at: tuple(kept for each in members for kept in each.parameters[at]) for at in first.parameters},
         "; ".join(dict.fromkeys(each.warning for each in members if each.warning)),
     )
+
+
+def mean_head(heads: Sequence[Head]) -> Head:
+    """The head whose logits are the mean of these heads' logits; they share classes and scale."""
+    first = heads[0]
+    if any((head.classes, head.scale) != (first.classes, first.scale) for head in heads):
+        raise InputError("heads of different classes or scales have no common average")
+    weights = np.stack([head.weights for head in heads]).astype(np.float64).mean(axis=0)
+    bias = first.bias
+    if isinstance(bias, np.ndarray):
+        bias = np.stack([np.asarray(head.bias, np.float64) for head in heads]).mean(axis=0).astype(np.float32)
+    return replace(first, weights=weights.astype(np.float32), bias=bias)
 
 
 def _whole(found: Tuned | InputError) -> Tuned:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from candid import data, tune
 from candid import models as zoo
-from candid import tune
 from candid.files import fresh_folder
 from candid.report import Report
 from candid.report.tables import write_csv
@@ -15,7 +15,7 @@ from candid.tune.recipe import Variant
 from candid.types import Encoder, Features, Head, ImageSet
 from candid.workflows.adapting.content import content
 from candid.workflows.adapting.preparing import Progress, asked, encoded, named_classes, told, tunable
-from candid.workflows.adapting.training import Training, check_choices, few_shot, pseudo_labelled, subset
+from candid.workflows.adapting.training import Training, check_choices, few_shot, pseudo_labelled
 from candid.workflows.auditing.evidence import align
 from candid.workflows.auditing.provenance import content_digest, package_versions
 from candid.workflows.head_files import SavedHead
@@ -122,7 +122,8 @@ def adapt(
         training = few_shot(own, len(names), shots=shots, seed=seed)
     rows = own.vectors[training.rows]
     if views:
-        part = subset(sets["images"], [own.ids[row] for row in training.rows])
+        places = {name: place for place, name in enumerate(sets["images"].ids)}
+        part = data.subset(sets["images"], [places[own.ids[row]] for row in training.rows])
         rows = view_bank(
             model, part, views=views, augment=augment, seed=seed, cache=cache, batch_size=batch_size, workers=workers,
             strict=True, progress=told(progress, "views"),

@@ -1,8 +1,7 @@
 """Which images train and which judge, with the labels that are believed: a few of each class, or pseudo-labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
@@ -11,9 +10,9 @@ from jaxtyping import Int
 from candid import noise, tune
 from candid.errors import InputError, nearest
 from candid.tune.pseudo_labels import Select
-from candid.types import Features, Image, ImageSet, Logits
+from candid.types import Features, ImageSet, Logits
 
-__all__ = ["Training", "check_choices", "few_shot", "pseudo_labelled", "subset"]
+__all__ = ["Training", "check_choices", "few_shot", "pseudo_labelled"]
 
 Rows = Int[np.ndarray, " m"]
 NO_LABELS = "these images have no labels; pass unlabelled=True (--unlabelled), or give them class folders"
@@ -62,26 +61,3 @@ def pseudo_labelled(
     return Training(
         found.rows, found.labels, judged, "images, the same ones it was tuned on without their labels", found
     )
-
-
-def subset(images: ImageSet, ids: Sequence[str]) -> ImageSet:
-    """The images of these ids, in their order."""
-    places = {name: place for place, name in enumerate(images.ids)}
-    rows = [places[name] for name in ids]
-    return replace(
-        images,
-        ids=tuple(ids),
-        read=partial(_read, images, rows),
-        raw=partial(_raw, images, rows),
-        labels=None if images.labels is None else images.labels[rows],
-        groups=None if images.groups is None else images.groups[rows],
-        skipped=(),
-    )
-
-
-def _read(images: ImageSet, rows: list[int], index: int) -> Image:
-    return images.read(rows[index])
-
-
-def _raw(images: ImageSet, rows: list[int], index: int) -> bytes:
-    return images.raw(rows[index])

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from candid.report.content import Figure, Section, Unit
-from candid.workflows.prompting.claims import Claim
+from candid.workflows.claimed import Claim
 from candid.workflows.prompting.pictures import curves, table, zero_shot
 from candid.workflows.prompting.plan import QUESTIONS, Plan
 from candid.workflows.prompting.record import Record

@@ -6,13 +6,12 @@ mean over the pairs with a 95 % t interval. The difference must lie above its bo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from candid.workflows.prompting.conditions import Condition, Outcome
+from candid.workflows.claimed import Claim, decided
 from candid.workflows.prompting.record import Record
 from candid.workflows.prompting.rules import RULES
 
-__all__ = ["CLAIMS", "Claim", "claims"]
+__all__ = ["CLAIMS", "claims"]
 
 CLAIMS: dict[str, str] = {
     "P1": "Prompt tuning withstands wrong labels better than linear probes and than fine-tuning the text encoder.",
@@ -27,25 +26,7 @@ CLAIMS: dict[str, str] = {
     "X3": "Robustness is of the prompt itself: neither fewer epochs nor averaging several prompts makes it.",
 }
 
-SEVERITY: tuple[Outcome, ...] = ("does not hold", "cannot be tested here", "not settled", "holds")
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A claim, its outcome, and the numbers its rule saw."""
-
-    number: str
-    text: str
-    outcome: Outcome
-    evidence: str
-
 
 def claims(records: Sequence[Record]) -> tuple[Claim, ...]:
     """Every claim with its outcome on these records."""
-    return tuple(_decided(number, list(RULES[number](records))) for number in CLAIMS)
-
-
-def _decided(number: str, conditions: list[Condition]) -> Claim:
-    worst = min((each.outcome for each in conditions), key=SEVERITY.index)
-    said = dict.fromkeys(f"{words[:1].upper()}{words[1:]}." for words in map(str, conditions))
-    return Claim(number, CLAIMS[number], worst, " ".join(said))
+    return tuple(decided(number, text, list(RULES[number](records))) for number, text in CLAIMS.items())

@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy import stats
 
 from candid.report.wording import with_interval
 from candid.types import Estimate
+from candid.workflows.claimed import Outcome
 from candid.workflows.prompting.record import Record
 
-__all__ = ["Condition", "Keep", "Outcome", "Way", "interval", "over_zero_shot", "paired"]
+__all__ = ["Condition", "Keep", "Way", "interval", "over_zero_shot", "paired"]
 
-Outcome = Literal["holds", "does not hold", "not settled", "cannot be tested here"]
 FEWEST = 3  # model-set pairs, to speak of a claim
 Keep = Callable[[Record], bool]
 Way = Callable[[Record], bool]

@@ -7,26 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from candid.files import digest, fresh_folder
-from candid.report.content import Content, Input, Level, ModelCard, Reason, Row, Verdict
+from candid.report.content import Content, Input, ModelCard, Row, Verdict
 from candid.report.tables import write_csv
 from candid.types import ImageSet
 from candid.workflows.auditing.part import row
 from candid.workflows.auditing.provenance import package_versions
+from candid.workflows.claimed import Claim, counted, reasons
 from candid.workflows.prompting.answers import answers, share
-from candid.workflows.prompting.claims import Claim, claims
-from candid.workflows.prompting.conditions import Outcome
+from candid.workflows.prompting.claims import claims
 from candid.workflows.prompting.pictures import over_draws
 from candid.workflows.prompting.plan import Plan
 from candid.workflows.prompting.record import COLUMNS, Record
 
 __all__ = ["Tables", "content"]
 
-LEVELS: dict[Outcome, Level] = {
-    "holds": "good",
-    "does not hold": "bad",
-    "not settled": "unknown",
-    "cannot be tested here": "unknown",
-}
 RULE = (
     "Each number is a difference, paired by model, set, noise and draw, as a mean over model-set pairs with a 95% t "
     "interval. All of a claim's numbers must lie above their bound with the whole interval."
@@ -90,19 +84,11 @@ def _input(role: Any, name: str, images: ImageSet) -> Input:
 
 def _verdict(found: Sequence[Claim], records: Sequence[Record], plan: Plan) -> Verdict:
     trained = sum(each.question != "zero-shot" and each.member == "one" for each in records)
-    outcomes = [each.outcome for each in found]
-    words = {"holds": "hold", "does not hold": "do not hold", "not settled": "are not settled"}
-    told = [f"{outcomes.count(kind)} {words.get(kind, kind)}" for kind in LEVELS if kind in outcomes]
     headline = (
         f"{trained:,} judged heads on {len(plan.sets)} sets, {plan.draws} draws each. "
-        f"Of {len(found)} claims {', '.join(told)}."
+        f"Of {len(found)} claims {counted(found)}."
     )
-    reasons = tuple(
-        Reason(rule=RULE, text=f"{each.number} {each.text} {each.evidence}", level=LEVELS[each.outcome],
-               word=each.outcome)
-        for each in found
-    )  # fmt: skip
-    return Verdict(level=None, headline=headline, reasons=reasons)
+    return Verdict(level=None, headline=headline, reasons=reasons(found, rule=RULE))
 
 
 def _rows(records: Sequence[Record], plan: Plan) -> Iterable[Row]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from candid import tune
 from candid.errors import InputError
 from candid.tune import Run, Tuned
+from candid.tune.recipe import ClsInit, Variant
 from candid.types import Head
 from candid.workflows.prompting.material import Drawn, Material
 from candid.workflows.prompting.plan import TRUE, Case, Plan
@@ -46,8 +47,8 @@ def records(
     """Every number of this case for the model called `name`."""
     which = list(_runs(material, case, plan))
     recipe = tune.Recipe(
-        variant=_literal(case.variant), epochs=case.epochs, context=case.context, per_class=case.per_class,
-        template=material.found.template, cls_init=_literal(case.cls_init),
+        variant=cast(Variant, case.variant), epochs=case.epochs, context=case.context, per_class=case.per_class,
+        template=material.found.template, cls_init=cast(ClsInit, case.cls_init),
         words=words_for(material.classes, case.words, seed=plan.seed), rate=plan.peaks.get(case.variant),
     )  # fmt: skip
     bank, places = material.bank
@@ -80,16 +81,13 @@ def _seed(plan: Plan, draw: int, member: int) -> int:
     return plan.seed + draw + 1000 * member
 
 
-def _literal(name: str) -> Any:
-    return name
-
-
 def words_for(classes: Sequence[str], words: str, *, seed: int) -> tuple[str, ...] | None:
     """What stands in place of the class names: these in another order, as many random words, or one word for all."""
     random = np.random.default_rng([seed, 3])
     if words == "swapped":
         order = random.permutation(len(classes))
-        return tuple(classes[order[(list(order).index(i) + 1) % len(order)]] for i in range(len(order)))
+        other = dict(zip(order, np.roll(order, -1), strict=True))
+        return tuple(classes[other[i]] for i in range(len(classes)))
     if words == "random words":
         lengths = [len(name.replace("_", " ").split()) for name in classes]
         rounds = range(1 + sum(lengths) // len(OTHER_WORDS))
@@ -120,8 +118,7 @@ def _heads(tuned: Tuned, epochs: int) -> Iterator[tuple[int, Head]]:
     """Heads by number of epochs; of several members their average."""
     for epoch, members in tuned.watched.items():
         if epoch != epochs:
-            weights = np.stack([head.weights for head in members]).astype(np.float64).mean(axis=0)
-            yield epoch, replace(members[0], weights=weights.astype(np.float32))
+            yield epoch, tune.mean_head(members)
     yield epochs, tuned.head
 
 

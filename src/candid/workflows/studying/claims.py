@@ -7,18 +7,17 @@ an interval that lies wholly on one side of the bound decides.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from candid.report.wording import with_interval
 from candid.types import Estimate
+from candid.workflows.claimed import Claim, Outcome, decided
 from candid.workflows.studying.finding import Finding
 from candid.workflows.studying.questions import FEW, OWN, SHIPPED
 
-__all__ = ["CLAIMS", "KINDS", "Claim", "Outcome", "Values", "claims", "median_over_models"]
+__all__ = ["CLAIMS", "KINDS", "Values", "claims", "median_over_models"]
 
-Outcome = Literal["holds", "does not hold", "not settled", "cannot be tested here"]
 FEW_MARGIN = 0.01  # of ECE: what few labels may cost against all of them
 NEAR = 0.02  # of ECE: what "nearly as well" may cost
 FEWEST_MODELS = 3  # of a kind, to speak of that kind
@@ -38,16 +37,6 @@ Values = dict[str, list[float]]  # by model
 Keep = Callable[[Finding], bool]
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A claim, its outcome, and the numbers its rule saw."""
-
-    number: str
-    text: str
-    outcome: Outcome
-    evidence: str
-
-
 def claims(findings: Sequence[Finding], *, seed: int = 0) -> tuple[Claim, ...]:
     """Every claim with its outcome on these findings."""
     table = _Table(findings, seed)
@@ -59,7 +48,7 @@ def claims(findings: Sequence[Finding], *, seed: int = 0) -> tuple[Claim, ...]:
         "A5": table.prompts_and_levels,
         "A6": table.generated,
     }
-    return tuple(_decided(number, rule()) for number, rule in rules.items())
+    return tuple(decided(number, CLAIMS[number], rule()) for number, rule in rules.items())
 
 
 @dataclass(frozen=True)
@@ -83,15 +72,6 @@ class _Condition:
             return self.words
         shown = with_interval(self.found.value, self.found.low, self.found.high)
         return f"{self.words}: median {shown}, bound {self.bound:g}, n = {self.found.n}"
-
-
-SEVERITY: tuple[Outcome, ...] = ("does not hold", "cannot be tested here", "not settled", "holds")
-
-
-def _decided(number: str, conditions: list[_Condition]) -> Claim:
-    worst = min((each.outcome for each in conditions), key=SEVERITY.index)
-    said = dict.fromkeys(f"{words[:1].upper()}{words[1:]}." for words in map(str, conditions))
-    return Claim(number, CLAIMS[number], worst, " ".join(said))
 
 
 @dataclass(frozen=True)

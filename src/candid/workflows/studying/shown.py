@@ -11,9 +11,7 @@ from candid.report.content import (
     Content,
     Figure,
     Input,
-    Level,
     ModelCard,
-    Reason,
     Row,
     Section,
     SkippedFile,
@@ -22,26 +20,15 @@ from candid.report.content import (
 from candid.report.tables import write_csv
 from candid.workflows.auditing.part import NUMBERS
 from candid.workflows.auditing.provenance import package_versions
+from candid.workflows.claimed import Claim, counted, reasons
 from candid.workflows.studying import pictures
-from candid.workflows.studying.claims import Claim, Outcome, Values, claims, median_over_models
+from candid.workflows.studying.claims import Values, claims, median_over_models
 from candid.workflows.studying.finding import COLUMNS, Finding, ModelFindings
 from candid.workflows.studying.plan import Plan, StudySet
 from candid.workflows.studying.trends import trend_table
 
 __all__ = ["Tables", "content"]
 
-LEVELS: dict[Outcome, Level] = {
-    "holds": "good",
-    "does not hold": "bad",
-    "not settled": "unknown",
-    "cannot be tested here": "unknown",
-}
-WORDS: dict[Outcome, str] = {
-    "holds": "hold",
-    "does not hold": "do not hold",
-    "not settled": "are not settled",
-    "cannot be tested here": "cannot be tested here",
-}
 RULE = (
     "Each number is a median over all model-set pairs. It must lie at or below its bound, and so must its whole 95% "
     "interval over resampled models; a claim holds where all its numbers do. At least 3 models of a kind are needed."
@@ -98,21 +85,10 @@ def _verdict(found: Sequence[Claim], models: Sequence[ModelFindings], plan: Plan
     ]
     sets = [_counted(len(plan.sources), "set"), _counted(len(plan.sets) - len(plan.sources), "more beside", plural="")]
     headline = f"{' and '.join(filter(None, asked))} on {' and '.join(filter(None, sets))}."
-    outcomes = [each.outcome for each in found]
-    told = [f"{outcomes.count(kind)} {WORDS[kind]}" for kind in LEVELS if kind in outcomes]
-    headline += f" Of the paper's {len(found)} claims {', '.join(told)}."
+    headline += f" Of the paper's {len(found)} claims {counted(found)}."
     if failed := len(models) - len(kinds):
         headline += f" {failed} of {len(models)} models failed."
-    reasons = tuple(
-        Reason(
-            rule=RULE,
-            text=f"{each.number} {each.text} {each.evidence}",
-            level=LEVELS[each.outcome],
-            word=each.outcome,
-        )
-        for each in found
-    )
-    return Verdict(level=None, headline=headline, reasons=reasons)
+    return Verdict(level=None, headline=headline, reasons=reasons(found, rule=RULE))
 
 
 def _counted(count: int, what: str, *, plural: str = "s") -> str:
