@@ -11,10 +11,14 @@ __all__ = ["Dense"]
 
 
 class Dense:
-    """Class rows of CoOp prompts, with gradients to the context. `ids` (k, n) hold a placeholder where it goes."""
+    """Class rows of CoOp prompts, with gradients to the context.
 
-    def __init__(self, model, ids: Tensor, *, length: int) -> None:
-        self.text, self.projection, self.length = model.text_model, model.text_projection, length
+    `ids` (k, n) hold a placeholder where it goes: the `length` tokens after the first, or at `places` (k, length).
+    """
+
+    def __init__(self, model, ids: Tensor, *, length: int = 0, places: Tensor | None = None) -> None:
+        self.text, self.projection = model.text_model, model.text_projection
+        self.places = torch.arange(1, 1 + length, device=ids.device).expand(len(ids), -1) if places is None else places
         self.vectors = self.text.embeddings.token_embedding.weight[ids].detach()
         self.ends = (ids == model.config.text_config.eos_token_id).int().argmax(dim=1)
         n = ids.shape[1]
@@ -22,8 +26,8 @@ class Dense:
 
     def __call__(self, context: Tensor) -> Tensor:
         k, n, _ = self.vectors.shape
-        put = context.expand(k, -1, -1)
-        x = torch.cat((self.vectors[:, :1], put, self.vectors[:, 1 + self.length :]), dim=1)
+        classes = torch.arange(k, device=context.device)[:, None]
+        x = self.vectors.index_put((classes, self.places), context.expand(k, -1, -1))
         x = x + self.text.embeddings.position_embedding.weight[:n]
         for layer in self.text.encoder.layers:
             x = x + self._attention(layer.self_attn, layer.layer_norm1(x))

@@ -1,6 +1,9 @@
 """Learn a `Head` by gradients: prompts, classifiers and text towers from few, wrong or no labels."""
 
+from candid.tune.at_test_time import TEST_TIME, constant_head, test_time
+from candid.tune.dispersion import DISPERSIONS, Dispersion, atfd, overlap, smallest_angle
 from candid.tune.encoding import encode_prompts
+from candid.tune.episodes import Episodes, random_context
 from candid.tune.fitting import Tuned, averaged, fit, fit_many, mean_head
 from candid.tune.gradients import Agreement, agreement_at, gradient_agreement
 from candid.tune.losses import LOSSES
@@ -12,9 +15,13 @@ from candid.tune.stack import Run
 from candid.tune.towers import TextTower, text_tower
 
 __all__ = [
+    "DISPERSIONS",
     "LOSSES",
+    "TEST_TIME",
     "VARIANTS",
     "Agreement",
+    "Dispersion",
+    "Episodes",
     "Prompts",
     "PseudoLabels",
     "Recipe",
@@ -22,13 +29,19 @@ __all__ = [
     "TextTower",
     "Tuned",
     "agreement_at",
+    "atfd",
     "averaged",
+    "constant_head",
     "encode_prompts",
     "fit",
     "fit_many",
     "gradient_agreement",
     "mean_head",
+    "overlap",
     "pseudo_label",
+    "random_context",
     "random_names",
+    "smallest_angle",
+    "test_time",
     "text_tower",
 ]

@@ -11,6 +11,7 @@ from candid.errors import InputError
 from candid.tune.ordinary import Ordinary, Readable
 from candid.tune.shared_prefix import KeysValues, Layers, SharedPrefix
 from candid.tune.wording import learned
+from candid.types import Activation
 
 __all__ = ["Inside", "TextTower", "text_tower"]
 
@@ -24,6 +25,8 @@ class Inside(Readable, Protocol):
     """What a model needs for its prompts to be learnt."""
 
     scale: float
+    bias: float
+    activation: Activation
     dim: int
 
     def text_layers(self) -> Any: ...

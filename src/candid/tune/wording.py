@@ -6,13 +6,13 @@ the end token. Which tokens are a name's is read from whole sentences, since tok
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Literal
 
 from candid.errors import InputError, nearest
 
-__all__ = ["POSITIONS", "Ids", "Position", "Tokenise", "Wording", "learned", "written"]
+__all__ = ["POSITIONS", "Ids", "Position", "Tokenise", "Wording", "ended", "learned", "written"]
 
 Position = Literal["end", "middle", "front"]
 POSITIONS: tuple[Position, ...] = ("end", "middle", "front")
@@ -103,6 +103,16 @@ def written(tokenise: Tokenise, classes: Sequence[str], *, template: str, limit:
     context = bodies[0][:first] + (bodies[0][len(bodies[0]) - last :] if last else ())
     spoken = tuple(body[first : len(body) - last] for body in bodies)
     return Wording(tuple(classes), head, first, last, spoken, (end,) * len(names), texts, context)
+
+
+def ended(wording: Wording, tokenise: Tokenise) -> Wording:
+    """The wording of a template whose last full stop is no context but part of the tail, as in CoOp's prompts."""
+    end = len(_specials(tokenise)[1])
+    stop = tuple(tokenise(["x."])[0])[-1 - end : -end]
+    if not wording.after or wording.context is None or wording.context[-1:] != stop:
+        return wording
+    tails = tuple((*stop, *tail) for tail in wording.tails)
+    return replace(wording, after=wording.after - 1, tails=tails, context=wording.context[:-1])
 
 
 def _names(classes: Sequence[str], distinct: bool = True) -> list[str]:
