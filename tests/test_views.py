@@ -107,15 +107,16 @@ def shades(height: int = 30, width: int = 60) -> np.ndarray:
 @pytest.mark.parametrize("kind", sorted(data.AUGMENTATIONS))
 def test_half_of_the_views_are_flipped(kind):
     views = [data.augment(shades(), 16, np.random.default_rng(i), kind) for i in range(600)]
-    flipped = sum(int(view[0, 8, 0]) > int(view[0, 8, -1]) for view in views)
+    flipped = sum(float(view[0, 8, 4]) > float(view[0, 8, -5]) for view in views)
     assert binomtest(flipped, 600).pvalue > 0.01
 
 
 @pytest.mark.parametrize("kind", sorted(data.AUGMENTATIONS))
-def test_a_view_is_eight_bits_channels_first_and_of_the_asked_size(kind):
+def test_a_view_has_channels_first_and_the_asked_size(kind):
+    dtype = np.float32 if kind == "tpt-augmix" else np.uint8
     for height, width in [(1, 1), (1, 50), (50, 1), (90, 140), (16, 16)]:
         view = data.augment(photo(height, width), 24, np.random.default_rng(0), kind)
-        assert (view.shape, view.dtype, view.flags.c_contiguous) == ((3, 24, 24), np.uint8, True)
+        assert (view.shape, view.dtype, view.flags.c_contiguous) == ((3, 24, 24), dtype, True)
 
 
 def test_the_older_recipe_squeezes_then_flips_then_crops():

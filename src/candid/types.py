@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Int, UInt8
 
 from candid.errors import InputError
 
 __all__ = [
     "Activation",
+    "Batch",
     "Classifier",
     "Correct",
     "Encoder",
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 Image = UInt8[np.ndarray, "h w 3"]
+Batch = UInt8[np.ndarray, "n 3 size size"] | Float32[np.ndarray, "n 3 size size"]  # prepared pixels, 0 to 255
 Vectors = Float[np.ndarray, "n d"]  # float32; unit rows, but a `Classifier`'s are its activations as they are
 Logits = Float[np.ndarray, "n k"]  # already times the model's own scale
 Probs = Float[np.ndarray, "n k"]  # rows sum to 1
@@ -194,8 +196,8 @@ class ImageEncoder(Protocol):
         """Resized and cropped pixels, still uint8. Thread-safe; touches no accelerator."""
         ...
 
-    def encode_prepared(self, pixels: UInt8[np.ndarray, "n 3 size size"]) -> Vectors:
-        """float32 rows of already prepared images."""
+    def encode_prepared(self, pixels: Batch) -> Vectors:
+        """float32 rows of already prepared images, 8 bits or mixtures of such."""
         ...
 
     def encode_images(self, images: Sequence[Image]) -> Vectors:

@@ -1,7 +1,8 @@
-"""Random views of an image for training: the augmentations of CoOp and of PTNL, each a row in `AUGMENTATIONS`.
+"""Random views of an image, for training and for test-time tuning, each kind a row in `AUGMENTATIONS`.
 
-Both crop at random, resize and flip; they differ in what is cropped. CoOp's code crops the image as it is, the older
-code that PTNL pins first squeezes the whole image into the model's square, so the aspect ratio is lost.
+All crop at random, resize and flip. CoOp's code crops the image as it is, the older code that PTNL pins first squeezes
+the whole image into the model's square, so the aspect ratio is lost; both resize by the bicubic filter. TPT's crops the
+image as it is, resizes by the bilinear one, and on fine-grained sets puts AugMix on top.
 """
 
 from collections.abc import Callable
@@ -10,9 +11,10 @@ from math import exp, log, sqrt
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 from PIL import Image as Pillow
 
+from candid.data import augmix
 from candid.errors import InputError, nearest
 from candid.types import Image
 
@@ -23,14 +25,16 @@ RATIO = (3 / 4, 4 / 3)  # width over height
 ATTEMPTS = 10
 
 Square = UInt8[np.ndarray, "size size 3"]
+Planes = UInt8[np.ndarray, "3 size size"]
+View = Planes | Float32[np.ndarray, "3 size size"]
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """How views are made: `base(image, size)` once an image, `view(base, size, random)` once a view, size x size."""
 
-    base: Callable[[Image, int], Image]
-    view: Callable[[Image, int, np.random.Generator], Square]
+    base: Callable[[Image, int], np.ndarray]
+    view: Callable[[np.ndarray, int, np.random.Generator], View]
 
 
 class Box(NamedTuple):
@@ -44,11 +48,12 @@ class Box(NamedTuple):
 
 def augment(
     image: Image, size: int, random: np.random.Generator, kind: str = "dassl2021"
-) -> UInt8[np.ndarray, "3 size size"]:
-    """One random view of the image, `size` x `size` pixels, 8 bits, as `encode_prepared` takes them.
+) -> UInt8[np.ndarray, "3 size size"] | Float32[np.ndarray, "3 size size"]:
+    """One random view of the image, `size` x `size` pixels, as `encode_prepared` takes them.
 
     `kind` is a row of `AUGMENTATIONS`: "dassl2021" squeezes the image into the square, flips it or not and crops;
-    "dassl" crops the image itself, then flips or not.
+    "dassl" crops the image itself, then flips or not; "tpt" does so by the bilinear filter, and "tpt-augmix" mixes the
+    crop with three chains of mild operations. The last has float32 values from 0 to 255, the others are 8 bits.
 
     >>> grey = np.full((40, 60, 3), 7, dtype=np.uint8)
     >>> view = augment(grey, 32, np.random.default_rng(0))
@@ -60,7 +65,7 @@ def augment(
     if image.size == 0 or size < 1:
         raise InputError(f"expected an image with pixels and a size of 1 or more, got {image.shape} and {size}")
     made = AUGMENTATIONS[kind]
-    return np.ascontiguousarray(made.view(made.base(image, size), size, random).transpose(2, 0, 1))
+    return made.view(made.base(image, size), size, random)
 
 
 def view_random(seed: int, content: str, view: int) -> np.random.Generator:
@@ -114,15 +119,36 @@ def _as_it_is(image: Image, size: int) -> Image:
     return image
 
 
-def _flip_then_crop(image: Image, size: int, random: np.random.Generator) -> Square:
-    return _crop(_flip(image, random), size, random)
+def _planes(square: Square) -> Planes:
+    return np.ascontiguousarray(square.transpose(2, 0, 1))
 
 
-def _crop_then_flip(image: Image, size: int, random: np.random.Generator) -> Square:
-    return _flip(_crop(image, size, random), random)
+def _flip_then_crop(image: Image, size: int, random: np.random.Generator) -> Planes:
+    return _planes(_crop(_flip(image, random), size, random))
+
+
+def _crop_then_flip(image: Image, size: int, random: np.random.Generator) -> Planes:
+    return _planes(_flip(_crop(image, size, random), random))
+
+
+def _as_planes(image: Image, size: int) -> np.ndarray:
+    return augmix.planes_of(image)
+
+
+def _smooth_crop(base: np.ndarray, size: int, random: np.random.Generator) -> Planes:
+    height, width = augmix.sides(base)
+    box = random_box(height, width, random)
+    return augmix.crop_of(base, box, size, random.random() < 0.5)
+
+
+def _smooth_crop_mixed(base: np.ndarray, size: int, random: np.random.Generator) -> View:
+    crop = _smooth_crop(base, size, random)
+    return augmix.mixed(crop, augmix.draw(random, size))
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {
     "dassl": Augmentation(_as_it_is, _crop_then_flip),
     "dassl2021": Augmentation(_bicubic, _flip_then_crop),
+    "tpt": Augmentation(_as_planes, _smooth_crop),
+    "tpt-augmix": Augmentation(_as_planes, _smooth_crop_mixed),
 }

@@ -19,7 +19,7 @@ from candid.models.framework import read_model, to_device
 from candid.models.preprocess import read_preprocess
 from candid.models.source import Source
 from candid.models.towers import IMAGES_AT_ONCE, Pixels
-from candid.types import Activation, Head, Image, Vectors
+from candid.types import Activation, Batch, Head, Image, Vectors
 
 __all__ = ["Supervised", "load"]
 
@@ -62,7 +62,7 @@ class Supervised:
         return self.pixels(image)
 
     @torch.inference_mode()
-    def encode_prepared(self, pixels: UInt8[np.ndarray, "n 3 size size"]) -> Vectors:
+    def encode_prepared(self, pixels: Batch) -> Vectors:
         """float32 activations of prepared images as they enter the last layer, in one batch; not unit rows."""
         if len(pixels) == 0:
             return np.empty((0, self.dim), np.float32)

@@ -86,7 +86,9 @@ class Preprocess:
             raise InputError(f"expected an image of {self.size} x {self.size}, got {image.shape[:2]}; resize it first")
         return np.ascontiguousarray(image.transpose(2, 0, 1))
 
-    def normalise(self, pixels: UInt8[torch.Tensor, "n 3 h w"]) -> Float[torch.Tensor, "n 3 h w"]:
+    def normalise(
+        self, pixels: UInt8[torch.Tensor, "n 3 h w"] | Float[torch.Tensor, "n 3 h w"]
+    ) -> Float[torch.Tensor, "n 3 h w"]:
         """float32 pixels in the range the image tower was trained on."""
         mean, std = (torch.tensor(v, device=pixels.device).view(1, -1, 1, 1) for v in (self.mean, self.std))
         return (pixels.float() * self.factor - mean) / std

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from candid.errors import InputError
 from candid.models.device import Placement
 from candid.models.text_layers import TextLayers, text_layers, text_parameters, token_ids, token_table
-from candid.types import Activation, Image, Vectors
+from candid.types import Activation, Batch, Image, Vectors
 
 __all__ = ["Pixels", "TwoTowers"]
 
@@ -77,7 +77,7 @@ class TwoTowers:
         return self.pixels(image)
 
     @torch.inference_mode()
-    def encode_prepared(self, pixels: UInt8[np.ndarray, "n 3 size size"]) -> Vectors:
+    def encode_prepared(self, pixels: Batch) -> Vectors:
         """Unit float32 rows of prepared images, in one batch."""
         if len(pixels) == 0:
             return np.empty((0, self.dim), np.float32)

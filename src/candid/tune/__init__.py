@@ -1,6 +1,6 @@
 """Learn a `Head` by gradients: prompts, classifiers and text towers from few, wrong or no labels."""
 
-from candid.tune.at_test_time import TEST_TIME, constant_head, test_time
+from candid.tune.at_test_time import TEST_TIME, TestTimeTuner, constant_head, test_time
 from candid.tune.dispersion import DISPERSIONS, Dispersion, atfd, overlap, smallest_angle
 from candid.tune.encoding import encode_prompts
 from candid.tune.episodes import Episodes, random_context
@@ -26,6 +26,7 @@ __all__ = [
     "PseudoLabels",
     "Recipe",
     "Run",
+    "TestTimeTuner",
     "TextTower",
     "Tuned",
     "agreement_at",

@@ -1,6 +1,8 @@
 """Test-time prompt tuning: each image tunes the prompt to its own views, predicts, and is forgotten."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,12 +10,13 @@ from jaxtyping import Float
 
 from candid.errors import InputError, nearest
 from candid.tune.confidence_match import matched_temperature
+from candid.tune.confident_views import kept
 from candid.tune.dispersion import DISPERSIONS
 from candid.tune.episodes import Episodes
 from candid.tune.towers import Inside, text_tower
 from candid.types import Head
 
-__all__ = ["TEST_TIME", "constant_head", "test_time"]
+__all__ = ["TEST_TIME", "TestTimeTuner", "constant_head", "starting_points", "test_time"]
 
 TEST_TIME: dict[str, str] = {  # method -> what it does to the prompt of each image
     "zero-shot": "nothing",
@@ -28,13 +31,12 @@ TEMPLATE = "a photo of a {}."
 IMAGES_AT_ONCE = 256
 
 Tensor = torch.Tensor
-Views = Float[np.ndarray, "n v d"]
 Context = Float[Tensor, "m w"]
 
 
 def test_time(
     model: Inside,
-    views: Views,
+    views: Float[np.ndarray, "n v d"],
     classes: Sequence[str],
     *,
     method: str = "c-tpt",
@@ -48,12 +50,12 @@ def test_time(
 ) -> Float[np.ndarray, "n k"]:
     """Logits (n, k) of view 0 of every image, with the prompt tuned to the image and reset before the next.
 
-    `views` are unit vectors (n, v, d), view 0 the centre crop; `workflows.test_views` makes them. `method` is a row of
-    `TEST_TIME`. The tuned context is the words of `template` around `{}`, or `context`, vectors (M, w) before the class
-    name: `random_context`, or a tuned prompt's. Several templates or contexts are tuned one by one and their logits
-    averaged. `select` is the share of views that is kept, those of least entropy; `lr` and `weight_decay` are AdamW's;
-    `coefficient` weighs the regulariser: by default 50 (c-tpt, constant), 18 (o-tpt), 80 (a-tpt), as published for
-    fine-grained sets; on ImageNet and its variants 20, 2 and 10. `steps` beyond the first keep the views selected.
+    `views` are unit vectors (n, v, d), view 0 the centre crop; `workflows.tuning_views` makes them. `method` is a row
+    of `TEST_TIME`. The tuned context is the words of `template` around `{}`, or `context`, vectors (M, w) before the
+    class name: `random_context`, or a tuned prompt's. Several templates or contexts are tuned one by one and their
+    logits averaged. `select` is the share of views that is kept, those of least entropy; `lr` and `weight_decay` are
+    AdamW's; `coefficient` weighs the regulariser: by default 50 (c-tpt, constant), 18 (o-tpt), 80 (a-tpt), as published
+    for fine-grained sets; on ImageNet and its variants 20, 2 and 10. `steps` beyond the first keep the views selected.
 
     Equal to tuning one image after the other by autograd. For an ImageNet variant pass its own class list, in the order
     of its labels. Shu et al. 2022 (TPT), arxiv.org/abs/2209.07511; Yoon et al. 2024 (C-TPT), arxiv.org/abs/2403.14119.
@@ -65,34 +67,107 @@ def test_time(
     >>> test_time(tiny, views, ["cat", "dog", "owl"], method="c-tpt", select=0.25).shape
     (2, 3)
     """
-    _check(method, views, model, steps)
-    starts = starting_points(model, classes, template=template, context=context)
-    kind = "c-tpt" if method == "constant" else method
-    weight = coefficient if coefficient is not None else DISPERSIONS[kind].coefficient if kind in DISPERSIONS else 0.0
-    found = [_averaged(start, views, method, select, lr, weight, steps, weight_decay) for start in starts]
-    return np.mean(found, axis=0) if len(found) > 1 else found[0]
+    tuner = TestTimeTuner(
+        model, classes, method=method, template=template, context=context, select=select, lr=lr,
+        coefficient=coefficient, steps=steps, weight_decay=weight_decay,
+    )  # fmt: skip
+    return tuner(views)
 
 
-def constant_head(
-    model: Inside,
-    classes: Sequence[str],
-    *,
-    method: str = "c-tpt",
-    template: str = TEMPLATE,
-    context: Context | None = None,
-    lr: float = 0.005,
-    coefficient: float | None = None,
-    weight_decay: float = 0.01,
-) -> Head:
-    """The head whose prompt has taken the regulariser's one step and no other: `test_time`'s "constant", at no cost an
-    image. `method` is a row of `DISPERSIONS`.
+@dataclass(frozen=True, eq=False)
+class TestTimeTuner:
+    """`test_time` for images that come a few at a time: what they share is computed once. Settings are its own.
+
+    >>> from candid import models
+    >>> tiny = models.load("tiny")
+    >>> tuner = TestTimeTuner(tiny, ["cat", "dog"], method="tpt", select=0.5)
+    >>> tuner(np.eye(4, tiny.dim, dtype=np.float32)[None]).shape
+    (1, 2)
+    """
+
+    model: Inside
+    classes: Sequence[str]
+    _: KW_ONLY
+    method: str = "c-tpt"
+    template: str | Sequence[str] = TEMPLATE
+    context: Context | Sequence[Context] | None = None
+    select: float = 0.1
+    lr: float = 0.005
+    coefficient: float | None = None
+    steps: int = 1
+    weight_decay: float = 0.01
+    starts: tuple[Episodes, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.method not in TEST_TIME:
+            raise InputError(f"no test-time method {self.method!r}; {nearest(self.method, TEST_TIME)}")
+        if self.steps < 1:
+            raise InputError(f"steps must be 1 or more, got {self.steps}; ask for zero-shot to tune nothing")
+        starts = starting_points(self.model, self.classes, template=self.template, context=self.context)
+        object.__setattr__(self, "starts", tuple(starts))
+
+    @property
+    def weight(self) -> float:
+        """What the regulariser is multiplied by; 0 where there is none."""
+        kind = self.regulariser
+        if kind is None:
+            return 0.0
+        return DISPERSIONS[kind].coefficient if self.coefficient is None else self.coefficient
+
+    @property
+    def regulariser(self) -> str | None:
+        """The row of `DISPERSIONS` that the method uses."""
+        return "c-tpt" if self.method == "constant" else self.method if self.method in DISPERSIONS else None
+
+    def __call__(self, views: Float[np.ndarray, "n v d"]) -> Float[np.ndarray, "n k"]:
+        """Logits of view 0 of every image."""
+        if views.ndim != 3 or views.shape[2] != self.model.dim:
+            raise InputError(
+                f"expected views of shape (images, views, {self.model.dim}), got {views.shape}; "
+                "make them with the same model"
+            )
+        kept(views.shape[1], self.select)
+        found = [self._averaged(views[at : at + IMAGES_AT_ONCE]) for at in range(0, len(views), IMAGES_AT_ONCE)]
+        return np.concatenate(found) if found else np.zeros((0, len(self.classes)), np.float32)
+
+    def _averaged(self, views: Float[np.ndarray, "n v d"]) -> Float[np.ndarray, "n k"]:
+        logits = [torch.cat(list(self._logits(start, start.own(views)))) for start in self.starts]
+        mean: np.ndarray = torch.stack(logits).mean(dim=0).cpu().numpy()
+        return mean
+
+    def _logits(self, start: Episodes, views: Tensor) -> Iterator[Tensor]:
+        """Logits (r, k) of the centre crops, a few images at a time."""
+        centre, how = views[:, :1], {"rate": self.lr, "decay": self.weight_decay, "coefficient": self.weight}
+        if self.method == "zero-shot":
+            yield start.logits(centre, start.rows)[:, 0]
+            return
+        if self.method == "constant":
+            yield start.logits(centre, start.constant("c-tpt", **how))[:, 0]
+            return
+        selected = start.select(views, self.select)
+        gradients = start.entropy_gradients(selected)
+        for part, rows in start.tuned(selected, gradients, method=self.regulariser, steps=self.steps, **how):
+            if self.method == "cots":
+                tuned = start.logits(views[part], rows)
+                temperature = matched_temperature(tuned, start.logits(views[part], start.rows), share=self.select)
+                yield tuned[:, 0] / temperature[:, None]
+            else:
+                yield start.logits(centre[part], rows)[:, 0]
+
+
+def constant_head(model: Inside, classes: Sequence[str], *, method: str = "c-tpt", **settings: Any) -> Head:
+    """The head whose prompt has taken the one step of a regulariser and no other: "constant", at no cost an image.
+
+    `method` is a row of `DISPERSIONS`; settings are those of `test_time`, with one template or context.
 
     >>> from candid import models
     >>> constant_head(models.load("tiny"), ["cat", "dog"]).weights.shape
     (2, 256)
     """
-    (start,) = starting_points(model, classes, template=template, context=context)
-    rows = start.constant(method, coefficient=coefficient, rate=lr, decay=weight_decay)
+    tuner = TestTimeTuner(model, classes, method=method, **settings)
+    if tuner.regulariser is None or len(tuner.starts) != 1:
+        raise InputError(f"a constant head needs one start and a method of {', '.join(DISPERSIONS)}, got {method!r}")
+    rows = tuner.starts[0].constant(method, coefficient=tuner.weight, rate=tuner.lr, decay=tuner.weight_decay)
     return Head(rows.float().cpu().numpy(), tuple(classes), model.scale, bias=model.bias, activation=model.activation)
 
 
@@ -112,52 +187,3 @@ def starting_points(
     if not templates:
         raise InputError("expected at least one template, got none")
     return [Episodes.written(tower, classes, each) for each in templates]
-
-
-def _averaged(
-    start: Episodes, views: Views, method: str, select: float, rate: float, weight: float, steps: int, decay: float
-) -> Float[np.ndarray, "n k"]:
-    parts = [views[at : at + IMAGES_AT_ONCE] for at in range(0, len(views), IMAGES_AT_ONCE)]
-    found = [
-        logits
-        for part in parts
-        for logits in _logits(start, start.own(part), method, select, rate, weight, steps, decay)
-    ]
-    empty = np.zeros((0, len(start.rows)), np.float32)
-    return np.concatenate([each.cpu().numpy() for each in found]) if found else empty
-
-
-def _logits(
-    start: Episodes, views: Tensor, method: str, select: float, rate: float, weight: float, steps: int, decay: float
-) -> Iterator[Tensor]:
-    """Logits (r, k) of the centre crops, a few images at a time."""
-    centre, at_start = views[:, :1], start.rows
-    if method == "zero-shot":
-        yield start.logits(centre, at_start)[:, 0]
-        return
-    if method == "constant":
-        rows = start.constant("c-tpt", coefficient=weight, rate=rate, decay=decay)
-        yield start.logits(centre, rows)[:, 0]
-        return
-    selected = start.select(views, select)
-    gradients = start.entropy_gradients(selected)
-    how = {"rate": rate, "decay": decay, "coefficient": weight}
-    regulariser = method if method in DISPERSIONS else None
-    for part, rows in start.tuned(selected, gradients, method=regulariser, steps=steps, **how):
-        if method == "cots":
-            tuned = start.logits(views[part], rows)
-            temperature = matched_temperature(tuned, start.logits(views[part], at_start), share=select)
-            yield tuned[:, 0] / temperature[:, None]
-        else:
-            yield start.logits(centre[part], rows)[:, 0]
-
-
-def _check(method: str, views: Views, model: Inside, steps: int) -> None:
-    if method not in TEST_TIME:
-        raise InputError(f"no test-time method {method!r}; {nearest(method, TEST_TIME)}")
-    if steps < 1:
-        raise InputError(f"steps must be 1 or more, got {steps}; ask for zero-shot to tune nothing")
-    if views.ndim != 3 or views.shape[2] != model.dim:
-        raise InputError(
-            f"expected views of shape (images, views, {model.dim}), got {views.shape}; make them with the same model"
-        )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from candid.workflows.prompting.front import prompt_study
     from candid.workflows.studying.front import study
     from candid.workflows.studying.plan import Plan, StudyModel, StudySet
+    from candid.workflows.tuning_views import TuningViews, tuned_logits, tuning_views
     from candid.workflows.view_banks import ViewBank, view_bank
 
 _HOME = {
@@ -39,6 +40,9 @@ _HOME = {
     "save_features": "feature_files",
     "save_head": "head_files",
     "study": "studying.front",
+    "TuningViews": "tuning_views",
+    "tuned_logits": "tuning_views",
+    "tuning_views": "tuning_views",
     "view_bank": "view_banks",
 }
 
@@ -51,6 +55,7 @@ __all__ = [
     "SavedHead",
     "StudyModel",
     "StudySet",
+    "TuningViews",
     "ViewBank",
     "adapt",
     "audit",
@@ -63,6 +68,8 @@ __all__ = [
     "save_features",
     "save_head",
     "study",
+    "tuned_logits",
+    "tuning_views",
     "view_bank",
 ]
 

@@ -139,7 +139,7 @@ def _prepared(model: ImageEncoder, images: ImageSet, row: int) -> Prepared:
         return error.reason
 
 
-def forward(model: ImageEncoder, pixels: Sequence[UInt8[np.ndarray, "3 size size"]]) -> Vectors:
+def forward(model: ImageEncoder, pixels: Sequence[np.ndarray]) -> Vectors:
     """float32 rows of one batch of prepared images, none where there are none; all finite, or an `InputError`."""
     if not pixels:
         return np.zeros((0, model.dim), np.float32)

@@ -15,7 +15,7 @@ from jaxtyping import Float16
 from candid.data.views import AUGMENTATIONS, Augmentation, view_random
 from candid.errors import InputError, UnreadableImage, nearest
 from candid.files import atomic, digest
-from candid.types import Features, Groups, Image, ImageEncoder, ImageSet, Labels, Skipped, Vectors
+from candid.types import Features, Groups, ImageEncoder, ImageSet, Labels, Skipped, Vectors
 from candid.workflows.ahead import Counter, buffered, contents, crew, silent
 from candid.workflows.encoding import forward
 from candid.workflows.feature_cache import Encoded, FeatureCache, cache_root
@@ -27,7 +27,7 @@ __all__ = ["ViewBank", "view_bank"]
 VERSION = 1  # of the views: raise it with any change to their pixels, and every bank is made anew
 AHEAD = 1  # batches of pixels made while one is in the model
 
-Base = Image | str  # what views are cut from, or why there is nothing
+Base = np.ndarray | str  # what views are cut from, or why there is nothing
 
 
 @dataclass(frozen=True)
@@ -254,5 +254,5 @@ def _view(work: _Work, base: "Future[Base]", content: str, number: int) -> np.nd
     random = view_random(work.seed, content, number)
     view = work.augmentation.view(image, work.model.size, random)
     if hasattr(getattr(work.model, "pixels", None), "unpack"):  # a NaFlex model is given patches, not a picture
-        return work.model.prepare(view)
-    return np.ascontiguousarray(view.transpose(2, 0, 1))
+        return work.model.prepare(np.rint(view).astype(np.uint8).transpose(1, 2, 0))
+    return view
