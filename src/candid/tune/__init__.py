@@ -1,9 +1,18 @@
 """Learn a `Head` by gradients: prompts, classifiers and text towers from few, wrong or no labels."""
 
-from candid.tune.at_test_time import TEST_TIME, TestTimeTuner, constant_head, test_time
+from candid.tune.at_test_time import (
+    TEST_TIME,
+    Outcome,
+    TestTimeTuner,
+    Way,
+    constant_head,
+    outcomes,
+    starting_points,
+    test_time,
+)
 from candid.tune.dispersion import DISPERSIONS, Dispersion, atfd, overlap, smallest_angle
 from candid.tune.encoding import encode_prompts
-from candid.tune.episodes import Episodes, random_context
+from candid.tune.episodes import Episodes, Seen, random_context
 from candid.tune.fitting import Tuned, averaged, fit, fit_many, mean_head
 from candid.tune.gradients import Agreement, agreement_at, gradient_agreement
 from candid.tune.losses import LOSSES
@@ -22,13 +31,16 @@ __all__ = [
     "Agreement",
     "Dispersion",
     "Episodes",
+    "Outcome",
     "Prompts",
     "PseudoLabels",
     "Recipe",
     "Run",
+    "Seen",
     "TestTimeTuner",
     "TextTower",
     "Tuned",
+    "Way",
     "agreement_at",
     "atfd",
     "averaged",
@@ -38,11 +50,13 @@ __all__ = [
     "fit_many",
     "gradient_agreement",
     "mean_head",
+    "outcomes",
     "overlap",
     "pseudo_label",
     "random_context",
     "random_names",
     "smallest_angle",
+    "starting_points",
     "test_time",
     "text_tower",
 ]

@@ -1,8 +1,8 @@
 """Test-time prompt tuning: each image tunes the prompt to its own views, predicts, and is forgotten."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass, field
-from typing import Any
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,20 +12,50 @@ from candid.errors import InputError, nearest
 from candid.tune.confidence_match import matched_temperature
 from candid.tune.confident_views import kept
 from candid.tune.dispersion import DISPERSIONS
-from candid.tune.episodes import Episodes
+from candid.tune.episodes import Episodes, Seen
 from candid.tune.towers import Inside, text_tower
 from candid.types import Head
 
-__all__ = ["TEST_TIME", "TestTimeTuner", "constant_head", "starting_points", "test_time"]
+__all__ = [
+    "TEST_TIME",
+    "Outcome",
+    "TestTimeTuner",
+    "Way",
+    "constant_head",
+    "outcomes",
+    "starting_points",
+    "test_time",
+]
 
-TEST_TIME: dict[str, str] = {  # method -> what it does to the prompt of each image
-    "zero-shot": "nothing",
-    "tpt": "one step down the entropy of the mean probability of its surest views",
-    "c-tpt": "the same, and up the average text feature dispersion",
-    "o-tpt": "the same, and towards orthogonal text features",
-    "a-tpt": "the same, and up the smallest angles between text features",
-    "cots": "as tpt, then one temperature that gives the zero-shot confidence back",
-    "constant": "one step up the dispersion alone, the same for all images",
+
+@dataclass(frozen=True)
+class Way:
+    """What moves the prompt: the `entropy` of the image's views, a `regulariser` of `DISPERSIONS` with its coefficient.
+
+    `matched`: afterwards one temperature gives the zero-shot confidence back.
+    """
+
+    words: str
+    entropy: bool = True
+    regulariser: str | None = None
+    coefficient: float = 0.0
+    matched: bool = False
+
+
+def _regularised(name: str, words: str) -> Way:
+    return Way(words, regulariser=name, coefficient=DISPERSIONS[name].coefficient)
+
+
+TEST_TIME: dict[str, Way] = {
+    "zero-shot": Way("nothing", entropy=False),
+    "tpt": Way("one step down the entropy of the mean probability of the surest views"),
+    "c-tpt": _regularised("c-tpt", "the same, and up the average text feature dispersion"),
+    "o-tpt": _regularised("o-tpt", "the same, and towards orthogonal text features"),
+    "a-tpt": _regularised("a-tpt", "the same, and up the smallest angles between text features"),
+    "cots": Way("as tpt, then one temperature that gives the zero-shot confidence back", matched=True),
+    "constant": replace(
+        _regularised("c-tpt", "one step up the dispersion alone, one for all images"), entropy=False
+    ),
 }
 TEMPLATE = "a photo of a {}."
 IMAGES_AT_ONCE = 256
@@ -107,17 +137,10 @@ class TestTimeTuner:
         object.__setattr__(self, "starts", tuple(starts))
 
     @property
-    def weight(self) -> float:
-        """What the regulariser is multiplied by; 0 where there is none."""
-        kind = self.regulariser
-        if kind is None:
-            return 0.0
-        return DISPERSIONS[kind].coefficient if self.coefficient is None else self.coefficient
-
-    @property
-    def regulariser(self) -> str | None:
-        """The row of `DISPERSIONS` that the method uses."""
-        return "c-tpt" if self.method == "constant" else self.method if self.method in DISPERSIONS else None
+    def way(self) -> Way:
+        """The method with its coefficient."""
+        way = TEST_TIME[self.method]
+        return way if self.coefficient is None else replace(way, coefficient=self.coefficient)
 
     def __call__(self, views: Float[np.ndarray, "n v d"]) -> Float[np.ndarray, "n k"]:
         """Logits of view 0 of every image."""
@@ -131,28 +154,37 @@ class TestTimeTuner:
         return np.concatenate(found) if found else np.zeros((0, len(self.classes)), np.float32)
 
     def _averaged(self, views: Float[np.ndarray, "n v d"]) -> Float[np.ndarray, "n k"]:
-        logits = [torch.cat(list(self._logits(start, start.own(views)))) for start in self.starts]
+        how = {"select": self.select, "lr": self.lr, "weight_decay": self.weight_decay, "steps": self.steps}
+        found = [outcomes(start, start.see(start.own(views), self.select), self.way, **how) for start in self.starts]
+        logits = [torch.cat([each.logits for each in every]) for every in found]
         mean: np.ndarray = torch.stack(logits).mean(dim=0).cpu().numpy()
         return mean
 
-    def _logits(self, start: Episodes, views: Tensor) -> Iterator[Tensor]:
-        """Logits (r, k) of the centre crops, a few images at a time."""
-        centre, how = views[:, :1], {"rate": self.lr, "decay": self.weight_decay, "coefficient": self.weight}
-        if self.method == "zero-shot":
-            yield start.logits(centre, start.rows)[:, 0]
-            return
-        if self.method == "constant":
-            yield start.logits(centre, start.constant("c-tpt", **how))[:, 0]
-            return
-        selected = start.select(views, self.select)
-        gradients = start.entropy_gradients(selected)
-        for part, rows in start.tuned(selected, gradients, method=self.regulariser, steps=self.steps, **how):
-            if self.method == "cots":
-                tuned = start.logits(views[part], rows)
-                temperature = matched_temperature(tuned, start.logits(views[part], start.rows), share=self.select)
-                yield tuned[:, 0] / temperature[:, None]
-            else:
-                yield start.logits(centre[part], rows)[:, 0]
+
+class Outcome(NamedTuple):
+    """Logits (r, k) of the centre crops of some images, and the class rows (r, k, d) or (k, d) that gave them."""
+
+    logits: Tensor
+    rows: Tensor
+
+
+def outcomes(
+    start: Episodes, seen: Seen, way: Way, *, select: float = 0.1, lr: float = 0.005, weight_decay: float = 0.01,
+    steps: int = 1,
+) -> Iterator[Outcome]:  # fmt: skip
+    """What a way makes of images that have been seen, a few at a time."""
+    centre, how = seen.views[:, :1], {"coefficient": way.coefficient, "rate": lr, "decay": weight_decay}
+    if not way.entropy:
+        rows = start.rows if way.regulariser is None else start.constant(way.regulariser, **how)
+        yield Outcome(start.logits(centre, rows)[:, 0], rows)
+        return
+    for part, rows in start.tuned(seen, method=way.regulariser, steps=steps, **how):
+        if way.matched:
+            before, after = (start.logits(seen.views[part], each) for each in (start.rows, rows))
+            divisor = matched_temperature(after, before, share=select)
+            yield Outcome(after[:, 0] / divisor[:, None], rows)
+        else:
+            yield Outcome(start.logits(centre[part], rows)[:, 0], rows)
 
 
 def constant_head(model: Inside, classes: Sequence[str], *, method: str = "c-tpt", **settings: Any) -> Head:
@@ -165,9 +197,9 @@ def constant_head(model: Inside, classes: Sequence[str], *, method: str = "c-tpt
     (2, 256)
     """
     tuner = TestTimeTuner(model, classes, method=method, **settings)
-    if tuner.regulariser is None or len(tuner.starts) != 1:
+    if method not in DISPERSIONS or len(tuner.starts) != 1:
         raise InputError(f"a constant head needs one start and a method of {', '.join(DISPERSIONS)}, got {method!r}")
-    rows = tuner.starts[0].constant(method, coefficient=tuner.weight, rate=tuner.lr, decay=tuner.weight_decay)
+    rows = tuner.starts[0].constant(method, coefficient=tuner.way.coefficient, rate=tuner.lr, decay=tuner.weight_decay)
     return Head(rows.float().cpu().numpy(), tuple(classes), model.scale, bias=model.bias, activation=model.activation)
 
 

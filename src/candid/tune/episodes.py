@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,12 +22,20 @@ from candid.tune.prompts import Prompts
 from candid.tune.towers import Inside, TextTower, text_tower
 from candid.tune.wording import ended, written
 
-__all__ = ["Episodes", "Step", "random_context"]
+__all__ = ["Episodes", "Seen", "Step", "random_context"]
 
 Tensor = torch.Tensor
 ROWS_AT_ONCE = 4096  # token rows that go through the tower together; more do not go faster and take memory
 SPREAD = 0.02  # standard deviation of a random context, that of CLIP's own initialisation
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # AdamW's
+
+
+class Seen(NamedTuple):
+    """Views (n, v, d) of images, the surest (n, s, d) of them, and the slope (n, M, w) of their entropy."""
+
+    views: Tensor
+    selected: Tensor
+    gradients: Tensor
 
 
 class Step:
@@ -105,6 +114,11 @@ class Episodes:
         """Logits of views against rows (k, d), or rows (n, k, d) of each image's own."""
         return self.model.scale * (views @ rows.transpose(-1, -2)) + self.model.bias
 
+    def see(self, views: Float[Tensor, "n v d"], share: float) -> Seen:
+        """What every way of tuning needs of these images."""
+        selected = self.select(views, share)
+        return Seen(views, selected, self.entropy_gradients(selected))
+
     def select(self, views: Float[Tensor, "n v d"], share: float) -> Float[Tensor, "n s d"]:
         """The surest views of each image at the start."""
         places: Int[Tensor, "n s"] = chosen(self.logits(views, self.rows), kept(views.shape[1], share))
@@ -142,21 +156,19 @@ class Episodes:
             return self.prompts(contexts[:, None])
 
     def tuned(
-        self, selected: Float[Tensor, "n s d"], gradients: Float[Tensor, "n m w"], *, method: str | None = None,
-        coefficient: float = 0.0, rate: float = 0.005, decay: float = 0.01, steps: int = 1,
+        self, seen: Seen, *, method: str | None = None, coefficient: float = 0.0, rate: float = 0.005,
+        decay: float = 0.01, steps: int = 1,
     ) -> Iterator[tuple[slice, Float[Tensor, "r k d"]]]:  # fmt: skip
         """Class rows after the steps, a few images at a time: which images, and their rows.
 
-        `gradients` are those of the entropy at the start; the later steps compute their own. `method` is a row of
-        `DISPERSIONS`, None adds no regulariser.
+        `method` is a row of `DISPERSIONS`, None adds no regulariser. Steps after the first compute their own slopes.
         """
-        for part in self.parts(len(selected)):
-            step, own = Step(rate, decay), gradients[part]
+        for part in self.parts(len(seen.views)):
+            step, own = Step(rate, decay), seen.gradients[part]
             pull = 0.0 if method is None else coefficient * self.dispersion_gradient(method)
             contexts = step(self.start.expand_as(own), own + pull)
             for _ in range(steps - 1):
-                slope = self._slope(contexts, selected[part], method, coefficient)
-                contexts = step(contexts, slope)
+                contexts = step(contexts, self._slope(contexts, seen.selected[part], method, coefficient))
             yield part, self.rows_of(contexts)
 
     def constant(
