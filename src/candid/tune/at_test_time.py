@@ -53,9 +53,7 @@ TEST_TIME: dict[str, Way] = {
     "o-tpt": _regularised("o-tpt", "the same, and towards orthogonal text features"),
     "a-tpt": _regularised("a-tpt", "the same, and up the smallest angles between text features"),
     "cots": Way("as tpt, then one temperature that gives the zero-shot confidence back", matched=True),
-    "constant": replace(
-        _regularised("c-tpt", "one step up the dispersion alone, one for all images"), entropy=False
-    ),
+    "constant": replace(_regularised("c-tpt", "one step up the dispersion alone, one for all images"), entropy=False),
 }
 TEMPLATE = "a photo of a {}."
 IMAGES_AT_ONCE = 256
