@@ -152,8 +152,13 @@ class TestTimeTuner:
         return np.concatenate(found) if found else np.zeros((0, len(self.classes)), np.float32)
 
     def _averaged(self, views: Float[np.ndarray, "n v d"]) -> Float[np.ndarray, "n k"]:
-        how = {"select": self.select, "lr": self.lr, "weight_decay": self.weight_decay, "steps": self.steps}
-        found = [outcomes(start, start.see(start.own(views), self.select), self.way, **how) for start in self.starts]
+        found = [
+            outcomes(
+                start, start.see(start.own(views), self.select), self.way, select=self.select, lr=self.lr,
+                weight_decay=self.weight_decay, steps=self.steps,
+            )
+            for start in self.starts
+        ]  # fmt: skip
         logits = [torch.cat([each.logits for each in every]) for every in found]
         mean: np.ndarray = torch.stack(logits).mean(dim=0).cpu().numpy()
         return mean

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from candid.workflows.adapting.front import Adapted, adapt
     from candid.workflows.auditing.front import audit
     from candid.workflows.encoding import encode
+    from candid.workflows.episodic.front import test_time_study
     from candid.workflows.feature_cache import cache_folder
     from candid.workflows.feature_files import load_features, save_features
     from candid.workflows.head_files import SavedHead, load_head, save_head
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from candid.workflows.prompting.front import prompt_study
     from candid.workflows.studying.front import study
     from candid.workflows.studying.plan import Plan, StudyModel, StudySet
-    from candid.workflows.tuning_views import TuningViews, tuned_logits, tuning_views
     from candid.workflows.view_banks import ViewBank, view_bank
+    from candid.workflows.views_for_tuning import TuningViews, tuned_logits, tuning_views
 
 _HOME = {
     "Adapted": "adapting.front",
@@ -40,9 +41,10 @@ _HOME = {
     "save_features": "feature_files",
     "save_head": "head_files",
     "study": "studying.front",
-    "TuningViews": "tuning_views",
-    "tuned_logits": "tuning_views",
-    "tuning_views": "tuning_views",
+    "TuningViews": "views_for_tuning",
+    "test_time_study": "episodic.front",
+    "tuned_logits": "views_for_tuning",
+    "tuning_views": "views_for_tuning",
     "view_bank": "view_banks",
 }
 
@@ -68,6 +70,7 @@ __all__ = [
     "save_features",
     "save_head",
     "study",
+    "test_time_study",
     "tuned_logits",
     "tuning_views",
     "view_bank",

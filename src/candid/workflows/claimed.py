@@ -4,10 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+import numpy as np
+from scipy import stats
+
 from candid.report.content import Level, Reason
+from candid.report.wording import with_interval
+from candid.types import Estimate
 
-__all__ = ["Claim", "Decided", "Outcome", "counted", "decided", "reasons"]
+__all__ = ["Claim", "Condition", "Decided", "Outcome", "counted", "decided", "interval", "reasons"]
 
+FEWEST = 3  # model-set pairs, to speak of a claim
 Outcome = Literal["holds", "does not hold", "not settled", "cannot be tested here"]
 SEVERITY: tuple[Outcome, ...] = ("does not hold", "cannot be tested here", "not settled", "holds")
 TOLD: dict[Outcome, tuple[Level, str]] = {  # the mark beside a claim, and the words for several of them
@@ -27,6 +33,29 @@ class Decided(Protocol):
 
 
 @dataclass(frozen=True)
+class Condition:
+    """One number of a claim's rule. `words`: `found` must lie above `bound`; no `found`: it was not measured."""
+
+    words: str
+    found: Estimate | None
+    bound: float = 0.0
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.found is None:
+            return "cannot be tested here"
+        if self.found.low > self.bound:
+            return "holds"
+        return "does not hold" if self.found.high <= self.bound else "not settled"
+
+    def __str__(self) -> str:
+        if self.found is None:
+            return f"{self.words}: too few runs"
+        shown = with_interval(self.found.value, self.found.low, self.found.high)
+        return f"{self.words}: {shown}, {self.found.n} model-set pairs"
+
+
+@dataclass(frozen=True)
 class Claim:
     """A claim, its outcome, and the numbers its rule saw."""
 
@@ -34,6 +63,15 @@ class Claim:
     text: str
     outcome: Outcome
     evidence: str
+
+
+def interval(values: Sequence[float]) -> Estimate | None:
+    """Mean with a 95 % t interval; None for fewer than 3 values."""
+    if len(values) < FEWEST:
+        return None
+    mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * error
+    return Estimate(mean, mean - half, mean + half, len(values))
 
 
 def decided(number: str, text: str, conditions: Sequence[Decided]) -> Claim:

@@ -13,6 +13,7 @@ from candid.metrics.binning import bin_index
 from candid.types import Correct, Estimate, Labels, Probs, Scores
 
 __all__ = [
+    "Statistic",
     "adaptive_ece_of",
     "aurc_of",
     "bootstrap_rows",

@@ -1,44 +1,17 @@
-"""A difference between two ways of training, paired, and whether it lies above its bound."""
+"""Differences between two ways of training, paired by model and set."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
-from candid.report.wording import with_interval
 from candid.types import Estimate
-from candid.workflows.claimed import Outcome
+from candid.workflows.claimed import interval
 from candid.workflows.prompting.record import Record
 
-__all__ = ["Condition", "Keep", "Way", "interval", "over_zero_shot", "paired"]
+__all__ = ["Keep", "Way", "over_zero_shot", "paired"]
 
-FEWEST = 3  # model-set pairs, to speak of a claim
 Keep = Callable[[Record], bool]
 Way = Callable[[Record], bool]
-
-
-@dataclass(frozen=True)
-class Condition:
-    """`words`: `found` must lie above `bound`; no `found`: the records do not hold what it takes."""
-
-    words: str
-    found: Estimate | None
-    bound: float = 0.0
-
-    @property
-    def outcome(self) -> Outcome:
-        if self.found is None:
-            return "cannot be tested here"
-        if self.found.low > self.bound:
-            return "holds"
-        return "does not hold" if self.found.high <= self.bound else "not settled"
-
-    def __str__(self) -> str:
-        if self.found is None:
-            return f"{self.words}: too few runs"
-        shown = with_interval(self.found.value, self.found.low, self.found.high)
-        return f"{self.words}: {shown}, {self.found.n} model-set pairs"
 
 
 def paired(
@@ -60,15 +33,6 @@ def paired(
     for key in sorted(sides[0].keys() & sides[1].keys()):
         gaps.setdefault(key[:2], []).append(float(np.mean(sides[0][key]) - np.mean(sides[1][key])))
     return interval([float(np.mean(values)) for _, values in sorted(gaps.items())])
-
-
-def interval(values: Sequence[float]) -> Estimate | None:
-    """Mean with a 95 % t interval; None for fewer than 3 values."""
-    if len(values) < FEWEST:
-        return None
-    mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * error
-    return Estimate(mean, mean - half, mean + half, len(values))
 
 
 def over_zero_shot(asked: Sequence[Record], way: Way, records: Sequence[Record]) -> Estimate | None:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from candid.types import Estimate
-from candid.workflows.prompting.conditions import Condition, Way, interval, over_zero_shot, paired
+from candid.workflows.claimed import Condition, interval
+from candid.workflows.prompting.conditions import Way, over_zero_shot, paired
 from candid.workflows.prompting.record import Record
 
 __all__ = ["RULES"]
