@@ -22,6 +22,7 @@ from candid.tune.pseudo_labels import PseudoLabels, pseudo_label
 from candid.tune.recipe import VARIANTS, Recipe
 from candid.tune.stack import Run
 from candid.tune.towers import TextTower, text_tower
+from candid.tune.ways import Compared, compare_ways, step_shares
 
 __all__ = [
     "DISPERSIONS",
@@ -29,6 +30,7 @@ __all__ = [
     "TEST_TIME",
     "VARIANTS",
     "Agreement",
+    "Compared",
     "Dispersion",
     "Episodes",
     "Outcome",
@@ -44,6 +46,7 @@ __all__ = [
     "agreement_at",
     "atfd",
     "averaged",
+    "compare_ways",
     "constant_head",
     "encode_prompts",
     "fit",
@@ -57,6 +60,7 @@ __all__ = [
     "random_names",
     "smallest_angle",
     "starting_points",
+    "step_shares",
     "test_time",
     "text_tower",
 ]

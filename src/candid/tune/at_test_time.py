@@ -59,7 +59,7 @@ TEMPLATE = "a photo of a {}."
 IMAGES_AT_ONCE = 256
 
 Tensor = torch.Tensor
-Context = Float[Tensor, "m w"]
+Context = Float[Tensor, "m w"] | Float[np.ndarray, "m w"]
 
 
 def test_time(
@@ -216,8 +216,8 @@ def starting_points(
     """One start a context where any is given, else one a template."""
     tower = text_tower(model)
     if context is not None:
-        contexts = [context] if isinstance(context, Tensor) else list(context)
-        return [Episodes.learnt(tower, classes, each) for each in contexts]
+        contexts = [context] if isinstance(context, Tensor | np.ndarray) else list(context)
+        return [Episodes.learnt(tower, classes, torch.as_tensor(each)) for each in contexts]
     templates = [template] if isinstance(template, str) else list(template)
     if not templates:
         raise InputError("expected at least one template, got none")

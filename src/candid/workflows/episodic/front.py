@@ -7,7 +7,8 @@ from functools import cache as remembered
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+from jaxtyping import Float
 
 from candid import data, models, tune
 from candid.errors import InputError
@@ -107,7 +108,7 @@ class _Look:
                             progress=_labelled(self.told, f"{found.name}: labelled images"), **self.how)  # fmt: skip
         return Material(self.model, plan, found, views, others, None if plan.source is None else self.tuned)
 
-    def _tuned(self) -> torch.Tensor:
+    def _tuned(self) -> Float[np.ndarray, "m w"]:
         """A context of four vectors tuned on the source's labels, as CoOp does, sixteen images a class."""
         source = self.plan.source
         if source is None or source.images.labels is None or source.images.classes is None:
@@ -117,11 +118,13 @@ class _Look:
         if features.labels is None:
             raise InputError(f"the images of {source.name} bring no labels")
         trained = tune.fit(self.model, features, features.labels, source.images.classes, context=LENGTH,
-                           context_words="a photo of a", seed=self.plan.seed, rate=SLOW)  # fmt: skip
-        parameters = trained.parameters[max(trained.parameters)][0]
-        return torch.from_numpy(parameters["context"]).reshape(LENGTH, -1)
+                           context_words="a photo of a", epochs=EPOCHS, watch=(EPOCHS,), seed=self.plan.seed,
+                           rate=SLOW)  # fmt: skip
+        parameters = trained.parameters[EPOCHS][0]
+        return parameters["context"].reshape(LENGTH, -1)
 
 
+EPOCHS = 50
 SLOW = 5e-4  # CoOp's 0.002 wrecks prompts of small models: docs/studies/noisy_prompts.md
 
 

@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from candid import tune
@@ -29,7 +28,7 @@ class Material:
     found: TuningSet
     views: TuningViews
     rest: Features | None
-    tuned: Callable[[], torch.Tensor] | None = None
+    tuned: Callable[[], Float[np.ndarray, "m w"]] | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -44,6 +43,11 @@ class Material:
         if self.views.centre.labels is None:
             raise InputError(f"set {self.found.name} brings no labels")
         return self.views.centre.labels
+
+    @property
+    def centre(self) -> Float[np.ndarray, "n d"]:
+        """Centre crops of the images that judge."""
+        return self.views.centre.vectors
 
     @cached_property
     def start(self) -> tune.Episodes:

@@ -1,13 +1,9 @@
-"""Every question of a set asked: what is tuned, what it scored, and how much of each step the regulariser decided.
-
-The slope of an image's entropy at a start is the same for every method and every coefficient, so it is computed once.
-"""
+"""Every question of a set asked: what is tuned, what it scored, and how much of each step the regulariser decided."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from candid import calibrate, metrics, tune
@@ -44,41 +40,24 @@ def ask(material: Material, question: str, name: str, told: Told) -> list[Tuning
     return list(_ASKED[question](material, name, told))
 
 
-@dataclass
-class _Gathered:
-    """What a way gave, image by image."""
-
-    logits: list[Float[np.ndarray, "n k"]] = field(default_factory=list)
-    numbers: dict[str, list[np.ndarray]] = field(default_factory=dict)
-
-    def add(self, **values: torch.Tensor) -> None:
-        for name, value in values.items():
-            self.numbers.setdefault(name, []).append(np.atleast_1d(value.double().cpu().numpy()))
-
-    def means(self) -> dict[str, float]:
-        return {name: float(np.concatenate(parts).mean()) for name, parts in self.numbers.items()}
-
-
 def _methods(material: Material, name: str, told: Told) -> Iterator[TuningRecord]:
     ways = {label: _weighted(way, material) for label, way in WAYS.items()}
-    gathered = _gathered([material.start], material.parts(), ways, told, len(material.views))
-    logits = {label: np.concatenate(each.logits) for label, each in gathered.items()}
-    predicted = {label: each.argmax(axis=1) for label, each in logits.items()}
-    for label, each in gathered.items():
+    found = _compared(material, [material.start], ways, told)
+    predicted = {label: each.logits.argmax(axis=1) for label, each in found.items()}
+    for label, each in found.items():
         numbers = each.means()
         for other in ("zero-shot", "constant"):
             numbers[f"agrees_{other}"] = float((predicted[label] == predicted[other]).mean())
-        yield _record(material, name, "methods", label, ways[label], logits[label], numbers=numbers)
-    yield from _cooled(material, name, logits["zero-shot"])
+        yield _record(material, name, "methods", label, ways[label], each.logits, numbers=numbers)
+    yield from _cooled(material, name, found["zero-shot"].logits)
 
 
 def _starts(material: Material, name: str, told: Told) -> Iterator[TuningRecord]:
     ways = {label: _weighted(tune.TEST_TIME[label], material) for label in ("zero-shot", "tpt", "c-tpt", "constant")}
     for start, draw, episodes in material.starts():
-        gathered = _gathered(episodes, material.parts(), ways, told, len(material.views))
-        for label, each in gathered.items():
-            yield _record(material, name, "starts", label, ways[label], np.concatenate(each.logits), start=start,
-                          draw=draw, numbers=each.means())  # fmt: skip
+        for label, each in _compared(material, episodes, ways, told).items():
+            yield _record(material, name, "starts", label, ways[label], each.logits, start=start, draw=draw,
+                          numbers=each.means())  # fmt: skip
 
 
 def _prompts(material: Material, name: str, told: Told) -> Iterator[TuningRecord]:
@@ -86,20 +65,18 @@ def _prompts(material: Material, name: str, told: Told) -> Iterator[TuningRecord
     few = min(material.plan.prompt_images, len(material.views))
     for i, template in enumerate(material.plan.prompts):
         start = material.written(template)
-        plain = _gathered([start], material.parts(), {"zero-shot": tune.TEST_TIME["zero-shot"]}, _silent, 0)
-        tuned = _gathered([start], material.parts(few), {"tpt": tune.TEST_TIME["tpt"]}, _silent, 0)
-        for label, each in (plain | tuned).items():
-            yield _record(material, name, "prompts", label, tune.TEST_TIME[label], np.concatenate(each.logits),
-                          start=template, numbers=each.means())  # fmt: skip
+        found = tune.compare_ways([start], material.parts(few), {"tpt": tune.TEST_TIME["tpt"]})
+        for label, logits in (("zero-shot", _zero_shot(start, material.centre)), ("tpt", found["tpt"].logits)):
+            numbers = {"atfd": float(tune.atfd(start.rows))}  # of the prompt as it is: what the paper holds to the ECE
+            yield _record(material, name, "prompts", label, tune.TEST_TIME[label], logits, start=template,
+                          numbers=numbers)  # fmt: skip
         told(i + 1, len(material.plan.prompts))
 
 
 def _lambda(material: Material, name: str, told: Told) -> Iterator[TuningRecord]:
     ways = {f"{each:g}": replace(tune.TEST_TIME["c-tpt"], coefficient=each) for each in material.plan.coefficients}
-    gathered = _gathered([material.start], material.parts(), ways, told, len(material.views))
-    for label, each in gathered.items():
-        yield _record(material, name, "lambda", "c-tpt", ways[label], np.concatenate(each.logits),
-                      numbers=each.means())  # fmt: skip
+    for label, each in _compared(material, [material.start], ways, told).items():
+        yield _record(material, name, "lambda", "c-tpt", ways[label], each.logits, numbers=each.means())
 
 
 _ASKED: dict[str, Callable[[Material, str, Told], Iterable[TuningRecord]]] = {
@@ -110,10 +87,6 @@ _ASKED: dict[str, Callable[[Material, str, Told], Iterable[TuningRecord]]] = {
 }
 
 
-def _silent(done: int, total: int) -> None:
-    return
-
-
 def _weighted(way: tune.Way, material: Material) -> tune.Way:
     """With the weight that was published for this kind of set."""
     if way.regulariser is None or not material.found.imagenet:
@@ -122,44 +95,11 @@ def _weighted(way: tune.Way, material: Material) -> tune.Way:
     return replace(way, coefficient=-published if way.coefficient < 0 else published)
 
 
-def _gathered(
-    starts: Sequence[tune.Episodes], parts: Iterable[Float[np.ndarray, "n v d"]], ways: dict[str, tune.Way],
-    told: Told, total: int,
-) -> dict[str, _Gathered]:  # fmt: skip
-    """What every way makes of the images; logits are averaged over starts, the other numbers are of the first."""
-    found = {label: _Gathered() for label in ways}
-    done = 0
-    for part in parts:
-        seen = [start.see(start.own(part), tune.TestTimeTuner.select) for start in starts]
-        for label, way in ways.items():
-            logits = []
-            for i, (start, each) in enumerate(zip(starts, seen, strict=True)):
-                outcomes = list(tune.outcomes(start, each, way))
-                logits.append(torch.cat([outcome.logits for outcome in outcomes]))
-                if i == 0:
-                    _look(found[label], start, each, way, outcomes)
-            found[label].logits.append(torch.stack(logits).mean(dim=0).float().cpu().numpy())
-        done += len(part)
-        told(done, total)
-    return found
-
-
-def _look(
-    found: _Gathered, start: tune.Episodes, seen: tune.Seen, way: tune.Way, outcomes: Sequence[tune.Outcome]
-) -> None:
-    """The spread of the class rows, and what share of the context's coordinates the regulariser decides.
-
-    It decides a coordinate of an image where its pull is the larger: then no image could turn the sign of the step.
-    """
-    rows = [rows for outcome in outcomes for rows in (outcome.rows if outcome.rows.ndim == 3 else outcome.rows[None])]
-    found.add(atfd=torch.stack([tune.atfd(each) for each in rows]))
-    if way.entropy and way.regulariser is not None:
-        pull = way.coefficient * start.dispersion_gradient(way.regulariser)
-        step = seen.gradients + pull
-        found.add(
-            decided=(pull.abs() > seen.gradients.abs()).double().mean(dim=(1, 2)),
-            same_sign=(step.sign() == pull.sign()).double().mean(dim=(1, 2)),
-        )
+def _compared(
+    material: Material, starts: Sequence[tune.Episodes], ways: dict[str, tune.Way], told: Told
+) -> dict[str, tune.Compared]:
+    total = len(material.views)
+    return tune.compare_ways(starts, material.parts(), ways, progress=lambda done: told(done, total))
 
 
 def _cooled(material: Material, name: str, logits: Logits) -> Iterator[TuningRecord]:
@@ -167,7 +107,7 @@ def _cooled(material: Material, name: str, logits: Logits) -> Iterator[TuningRec
     rest, plan = material.rest, material.plan
     if rest is None or rest.labels is None or len(rest) < plan.labels:
         return
-    others = _zero_shot(material, rest.vectors)
+    others = _zero_shot(material.start, rest.vectors)
     for draw in range(plan.draws):
         rows = np.random.default_rng([plan.seed, draw]).choice(len(rest), plan.labels, replace=False)
         try:
@@ -178,9 +118,8 @@ def _cooled(material: Material, name: str, logits: Logits) -> Iterator[TuningRec
                       numbers={"temperature": float(fitted.value)})  # fmt: skip
 
 
-def _zero_shot(material: Material, vectors: Float[np.ndarray, "n d"]) -> Logits:
-    start = material.start
-    found: np.ndarray = start.logits(start.own(vectors[:, None]), start.rows)[:, 0].float().cpu().numpy()
+def _zero_shot(start: tune.Episodes, vectors: Float[np.ndarray, "n d"]) -> Logits:
+    found: np.ndarray = start.logits(start.own(vectors[:, None]), start.rows)[:, 0].cpu().numpy()
     return found
 
 

@@ -92,9 +92,9 @@ def _equal_prompts(records: Records) -> Iterable[Condition]:
     found = []
     for each in pairs(records, "prompts").values():
         asked = [r for r in each if r.method == "zero-shot"]
-        if len(asked) > 2:
-            middle = np.median([r.numbers["accuracy"] for r in asked])
-            like = [r for r in asked if abs(r.numbers["accuracy"] - middle) <= LIKE / 2]
+        middle = sorted(r.numbers["accuracy"] for r in asked)[len(asked) // 2]
+        like = [r for r in asked if abs(r.numbers["accuracy"] - middle) <= LIKE / 2]
+        if len(like) > 1:
             first, second = ([_half(r, start) for r in like] for start in (0, 1))
             found.append(second[int(np.argmax(first))] - second[int(np.argmin(first))])
     yield Condition(f"ECE of the worst minus the best calibrated prompt among those within {LIKE:.0%} accuracy, chosen "

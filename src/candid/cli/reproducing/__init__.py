@@ -1,0 +1,1 @@
+"""The studies of `candid reproduce`, one file each."""
