@@ -17,12 +17,10 @@ from functools import cache
 
 import torch
 from against.dense_coop import Dense
+from against.random_towers import SIZES, candid_prompts, lengths_of, tower
 
-NAMES = {"four": [4], "ragged": [1, 1, 2, 2, 2, 3, 3, 4, 6, 8]}  # tokens of a name, in turn; mean 4 and 3.2
-SIZES = {"ViT-B/32": (512, 12, 8), "tiny": (192, 4, 3)}
 CHUNK = 100  # classes that the dense way holds at once: all of 1,000 would need some 40 GB
 LENGTH, BATCH, EPOCHS, SHOTS = 16, 32, 50, 16
-VOCABULARY = 5000
 
 
 def main() -> None:
@@ -109,7 +107,8 @@ def contend(setting: dict, device: str) -> dict:
 
 
 def step(setting: dict, device: str) -> dict:
-    model, ids, lengths = tower(setting["size"], setting["classes"], setting["names"], device)
+    model, ids = tower(setting["size"], setting["classes"], setting["names"], LENGTH, device)
+    lengths = lengths_of(setting["classes"], setting["names"])
     stacked = setting.get("stacked", 1)
     random = torch.Generator().manual_seed(1)
     width = model.config.text_config.hidden_size
@@ -141,58 +140,12 @@ def dense_way(model, ids, upstream, context):
 
 
 def candid_way(model, lengths, upstream, context):
-    from candid.models.text_layers import text_layers
-    from candid.tune.prompts import Prompts
-    from candid.tune.towers import TextTower
-    from candid.tune.wording import Wording
-
-    ids = names_of(lengths)
-    wording = Wording(tuple(map(str, range(len(lengths)))), (1,), LENGTH, 0, tuple(ids), ((3, 2),) * len(ids), ())
-    prompts = Prompts(TextTower(_Holder(model), model, 77, "", text_layers(model)), wording)
+    prompts = candid_prompts(model, lengths, LENGTH)
 
     def go() -> None:
         (prompts(context[:, None]) * upstream).sum().backward()
 
     return go
-
-
-class _Holder:
-    """As much of a loaded model as the tower asks for."""
-
-    id = "random"
-
-    def __init__(self, model) -> None:
-        self.module = model
-
-    def token_table(self, module):
-        return module.text_model.embeddings.token_embedding
-
-    def text_tower(self, texts, module):
-        raise NotImplementedError
-
-
-def tower(size: str, classes: int, names: str, device: str):
-    import transformers
-
-    transformers.utils.logging.set_verbosity_error()
-    width, layers, heads = SIZES[size]
-    text = {"vocab_size": VOCABULARY, "hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": layers,
-            "num_attention_heads": heads, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}  # fmt: skip
-    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
-    torch.manual_seed(0)
-    config = transformers.CLIPConfig(text_config=text, vision_config=small, projection_dim=512)
-    model = transformers.CLIPModel(config).eval().requires_grad_(False).to(device)
-    lengths = [NAMES[names][i % len(NAMES[names])] for i in range(classes)]
-    ids = torch.full((classes, 77), 2)
-    ids[:, 0] = 1
-    ids[:, 1 : 1 + LENGTH] = 4
-    for i, name in enumerate(names_of(lengths)):
-        ids[i, 1 + LENGTH : 2 + LENGTH + len(name)] = torch.tensor([*name, 3])
-    return model, ids.to(device), lengths
-
-
-def names_of(lengths: list[int]) -> list[tuple[int, ...]]:
-    return [tuple(10 + (31 * i + 7 * j) % (VOCABULARY - 10) for j in range(n)) for i, n in enumerate(lengths)]
 
 
 def images(device: str) -> dict:
@@ -229,7 +182,7 @@ def timed(go, device: str) -> float:
 def flops(size: str, classes: int, names: str) -> float:
     """Multiplications of the dense way over candid's: linear maps and attention, the last block at end tokens alone."""
     width, layers, _ = SIZES[size]
-    lengths = [NAMES[names][i % len(NAMES[names])] + 2 for i in range(classes)]
+    lengths = [n + 2 for n in lengths_of(classes, names)]
 
     def block(rows: float, seen: float) -> float:
         return 12 * width**2 * rows + 2 * seen * width

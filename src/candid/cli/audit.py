@@ -60,6 +60,8 @@ class Sets:
               help="How often a prediction set holds the right label.")  # fmt: skip
 @click.option("--sets", default="lac", show_default=True,
               help="Prediction sets in the report and the predictor: lac, aps, raps, saps or none.")  # fmt: skip
+@click.option("--test-time", metavar="METHOD",
+              help="Judge tuning the prompt to each image too: tpt, c-tpt, o-tpt, a-tpt, cots, constant.")  # fmt: skip
 @click.option("--split", help="Which split of DATA to read, where it has several.")
 @click.option("--gate", "gates", multiple=True, metavar="METRIC[@SLICE]<=VALUE",
               help="Exit with 1 unless this row of the report meets it, e.g. 'accuracy@all>=0.8'.")  # fmt: skip

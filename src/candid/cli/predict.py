@@ -18,6 +18,8 @@ from candid.types import ImageSet, Predictions
 @click.option("-m", "--model", help="Where the model is now, if not where the predictor was made.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:N] or mps.")
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images a forward.")
+@click.option("--test-time", is_flag=True,
+              help="Tune the prompt to each image, with a predictor of candid audit --test-time.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="Exit with 2 if any image cannot be read.")
 @debug
 def command(
@@ -26,6 +28,7 @@ def command(
     model: str | None,
     device: str,
     batch_size: int,
+    test_time: bool,
     strict: bool,
     debug: bool,
 ) -> None:
@@ -40,11 +43,16 @@ def command(
     found = data.read(images[0]) if len(images) == 1 else data.read(list(images))
     if not len(found) and not found.skipped:
         raise InputError(f"no image in {', '.join(map(str, images))}")
-    if loaded.calibrated_by is None:
+    if (loaded.calibrated_by if not test_time or loaded.tuning is None else loaded.tuning.temperature) is None:
         click.echo("note: this predictor has no calibrator, its confidence is the model's own", err=True)
+    if test_time and loaded.tuning is not None:
+        how = loaded.tuning
+        click.echo(f"note: {how.method} looks at {how.views} views and took {how.seconds:.2g} s an image where the "
+                   f"predictor was made ({how.device})", err=True)  # fmt: skip
     with bar("predicting") as progress:
-        predictions = loaded(found, batch_size=batch_size, progress=progress)
-    for line in _lines(predictions, found, None if loaded.sets is None else loaded.sets.coverage):
+        predictions = loaded(found, batch_size=batch_size, test_time=test_time, progress=progress)
+    sets = loaded.tuning.sets if test_time and loaded.tuning is not None else loaded.sets
+    for line in _lines(predictions, found, None if sets is None else sets.coverage):
         click.echo(json.dumps(line))
     if predictions.skipped and (strict or not predictions.ids):
         first = predictions.skipped[0]

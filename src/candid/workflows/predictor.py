@@ -23,10 +23,11 @@ from candid.types import Encoder, Estimate, Features, Head, Image, ImageSet, Log
 from candid.workflows.calibrators import CALIBRATORS, calibrator_named, pack, probabilities, unpack
 from candid.workflows.detectors import outlier_scores
 from candid.workflows.encoding import encode
+from candid.workflows.tuning import TuningAtTestTime
 
 __all__ = ["Predictor"]
 
-KIND, VERSION = "candid-predictor", 2  # 1 had neither calibrator nor sets; it is still read
+KIND, VERSION = "candid-predictor", 2  # 1 had neither calibrator nor sets; it is still read. "tuning" is optional
 HEAD, FITTED = "head.safetensors", "fitted.safetensors"
 
 
@@ -37,7 +38,9 @@ class Predictor:
     `calibrator` is a fitted one of `calibrate.METHODS`; where it is None the logits are divided by the `temperature`,
     and where that is None too the confidence is the model's own. With another calibrator the temperature is kept as the
     reference. `sets` are prediction sets over the calibrated probabilities. `threshold` keeps the share `keep` of the
-    known rows it was taken from. `minimum_confidence` is a second, optional reason to abstain.
+    known rows it was taken from. `minimum_confidence` is a second, optional reason to abstain. `tuning` tunes the
+    prompt to each image where that is asked for, with a temperature and sets of its own; scores and threshold stay the
+    head's.
     """
 
     head: Head
@@ -52,6 +55,7 @@ class Predictor:
     encoder: Encoder | None = field(default=None, repr=False, compare=False)
     calibrator: Any | None = field(default=None, compare=False)
     sets: ConformalSet | None = field(default=None, compare=False)
+    tuning: TuningAtTestTime | None = None
 
     def __post_init__(self) -> None:
         if self.calibrator is not None and not _names(self.calibrator):
@@ -105,9 +109,13 @@ class Predictor:
         *,
         batch_size: int = 64,
         cache: bool | Path = False,
+        test_time: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Predictions:
-        """Predictions for an image set, for files, or for RGB arrays. Unreadable files are listed in `skipped`."""
+        """Predictions for an image set, for files, or for RGB arrays. Unreadable files are listed in `skipped`.
+
+        `test_time` tunes the prompt to each image as the audit did, at `tuning.seconds` an image instead of one view.
+        """
         if self.encoder is None:
             raise InputError("this predictor holds no model; get it by Predictor.load(folder) or replace(encoder=...)")
         if not isinstance(images, ImageSet) and len(images) == 0:
@@ -118,13 +126,27 @@ class Predictor:
             found = _in_memory([image for image in images if isinstance(image, np.ndarray)])
         else:
             found = data.read([Path(path) for path in images if isinstance(path, str | Path)])
+        if test_time:
+            return self._tuned(found, cache=cache, batch_size=batch_size, progress=progress)
         return self.decide(encode(self.encoder, found, cache=cache, batch_size=batch_size, progress=progress))
+
+    def _tuned(self, images: ImageSet, **how: Any) -> Predictions:
+        if self.tuning is None:
+            raise InputError("this predictor does not tune at test time; make one by candid audit --test-time c-tpt")
+        views = self.tuning.see(self.encoder, images, **how)
+        plain = self.decide(views.centre)
+        probs = self.tuning.probs(self.tuning.logits(self.encoder, views, self.head.classes))
+        confidence = np.minimum(probs.max(axis=1, initial=0.0).astype(np.float64), 1.0)
+        accepted = (plain.scores <= self.threshold) & (confidence >= self.minimum_confidence)
+        inside = None if self.tuning.sets is None else self.tuning.sets(probs)
+        return replace(plain, labels=probs.argmax(axis=1), confidence=confidence, accepted=accepted, sets=inside)
 
     def save(self, folder: str | Path, *, exist_ok: bool = False) -> Path:
         """The folder, now holding predictor.json, head.safetensors and the fitted arrays in fitted.safetensors."""
         folder = fresh_folder(Path(folder), exist_ok=exist_ok)
         head = {"weights": np.ascontiguousarray(self.head.weights), "bias": np.atleast_1d(self.head.bias)}
-        parts = {"calibrator": self.calibrator, "sets": self.sets}
+        tuned = None if self.tuning is None else self.tuning.sets
+        parts = {"calibrator": self.calibrator, "sets": self.sets, "tuned_sets": tuned}
         packed = {name: pack(part) for name, part in parts.items() if part is not None}
         arrays = {f"{name}.{key}": value for name, (_, found) in packed.items() for key, value in found.items()}
         for name, tensors in {HEAD: head, FITTED: arrays}.items():
@@ -139,6 +161,8 @@ class Predictor:
             "temperature": None if self.temperature is None else asdict(self.temperature),
             "calibrator": {"method": self.calibrated_by, **_values(packed, "calibrator")},
             "sets": _values(packed, "sets") or None,
+            "tuning": None if self.tuning is None else self.tuning.plain(),
+            "tuned_sets": _values(packed, "tuned_sets") or None,
             "detector": self.detector,
             "threshold": self.threshold,
             "keep": self.keep,
@@ -188,7 +212,8 @@ class Predictor:
             bias if len(bias) > 1 else float(bias[0]),
             content["activation"],
         )
-        temperature = content["temperature"]
+        temperature, tuning = content["temperature"], content.get("tuning")
+        tuned_sets = _fitted(ConformalSet, content.get("tuned_sets"), fitted, "tuned_sets.")
         return cls(
             head,
             None if temperature is None else Estimate(**temperature),
@@ -202,6 +227,7 @@ class Predictor:
             None,
             _calibrator(content.get("calibrator"), fitted),
             _fitted(ConformalSet, content.get("sets"), fitted, "sets."),
+            None if tuning is None else TuningAtTestTime.of(tuning, tuned_sets),
         )
 
     def _refuse_other(self, encoder: Encoder) -> None:

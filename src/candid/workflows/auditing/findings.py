@@ -8,6 +8,7 @@ from candid.report.content import Row, Section
 from candid.types import Estimate, Image
 from candid.workflows.auditing.abstaining import abstaining, own_probability
 from candid.workflows.auditing.accuracy import accuracy
+from candid.workflows.auditing.at_test_time import Tuned, at_test_time
 from candid.workflows.auditing.calibration import calibration
 from candid.workflows.auditing.compared import compared
 from candid.workflows.auditing.detection import detection
@@ -18,6 +19,7 @@ from candid.workflows.auditing.sets import prediction_sets
 from candid.workflows.auditing.shift import shift, transfer
 from candid.workflows.auditing.thumbnails import mistakes
 from candid.workflows.auditing.wording import wording
+from candid.workflows.tuning import TuningAtTestTime
 
 __all__ = ["Findings", "audit_features"]
 
@@ -32,6 +34,7 @@ class Findings:
     threshold: float
     fitted: Fitted
     sets: ConformalSet | None = field(compare=False)
+    tuning: TuningAtTestTime | None = None
 
     @property
     def temperature(self) -> Estimate | None:
@@ -39,16 +42,23 @@ class Findings:
         return self.fitted.temperature
 
 
-def audit_features(evidence: Evidence, picture: Callable[[str], Image] | None = None) -> Findings:
-    """Everything the audit can say about these features. `picture` reads an image by id for the thumbnails."""
+def audit_features(
+    evidence: Evidence, picture: Callable[[str], Image] | None = None, tuned: Tuned | None = None
+) -> Findings:
+    """Everything the audit can say about these features. `picture` reads an image by id for the thumbnails.
+
+    `tuned` holds what tuning at test time makes of the known rows, where that was asked for.
+    """
     calibrated, fitted = calibration(evidence)
     detected, threshold = detection(evidence)
     in_sets, sets = prediction_sets(evidence, fitted)
+    moved, tuning = at_test_time(evidence, fitted, tuned)
     parts = (
         accuracy(evidence),
         calibrated,
         labels_needed(evidence, fitted),
         compared(evidence, fitted),
+        moved,
         transfer(evidence, fitted),
         shift(evidence, fitted),
         in_sets,
@@ -65,4 +75,5 @@ def audit_features(evidence: Evidence, picture: Callable[[str], Image] | None = 
         threshold,
         fitted,
         sets,
+        tuning,
     )

@@ -1,6 +1,7 @@
 """The front door: encode every set once, ask everything, state a verdict, hand back a report and a predictor."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from candid.files import digest
 from candid.report import Report
 from candid.report.content import Content
 from candid.types import Encoder, Features, Head, Image, ImageSet
+from candid.workflows.auditing.at_test_time import Tuned
 from candid.workflows.auditing.evidence import Evidence, LabelledSet, align, check_calibration, check_choices
 from candid.workflows.auditing.findings import audit_features
 from candid.workflows.auditing.provenance import Role, describe_input, describe_model, package_versions, unreadable
@@ -18,6 +20,7 @@ from candid.workflows.auditing.verdict import verdict
 from candid.workflows.encoding import encode
 from candid.workflows.head_files import SavedHead
 from candid.workflows.predictor import Predictor
+from candid.workflows.tuning import TuningAtTestTime, check_method, seconds_an_image
 
 __all__ = ["audit"]
 
@@ -42,6 +45,9 @@ def audit(
     calibrator: str = "temperature",
     coverage: float = 0.9,
     sets: str | None = "lac",
+    test_time: str | None = None,
+    views: int = 64,
+    augmix: bool = True,
     cache: bool | Path = True,
     batch_size: int = 64,
     workers: int | None = None,
@@ -57,11 +63,15 @@ def audit(
     hold none of the classes, `shift` sets hold the same ones under other conditions, `transfer` sets are other labelled
     data. `progress(set, done, total)` is told how encoding goes. A `head` that was tuned for this model is judged in
     the place of prompts: it brings its classes, needs no templates, and no `transfer` set can be asked with it. Known
-    images whose labels a `SavedHead` was trained on are left out, for they would flatter it.
+    images whose labels a `SavedHead` was trained on are left out, for they would flatter it. `test_time` is a row of
+    `tune.TEST_TIME`: what tuning the prompt to each image changes is judged beside the head, on `views` views with
+    AugMix or without, from the template where there is one and from "a photo of a {}." where there are several; the
+    predictor can then do so too.
     Definitions and verdict rules: docs/studies/audit.md.
     """
     tuned = head.head if isinstance(head, SavedHead) else head
     _check_head(head, model, templates, transfer)
+    _check_tuning(test_time, head)
     names = _classes(classes, known, tuned)
     wordings = () if head is not None else tuple(models.TEMPLATES if templates is None else templates)
     check_choices(names, len(known), labels=labels, keep=keep, detector=detector)
@@ -104,9 +114,17 @@ def audit(
         sets=sets,
         tuned=head is not None,
     )
-    findings = audit_features(evidence, _reader(known))
+    tuned_rows = None
+    if test_time is not None:
+        template = wordings[0] if len(wordings) == 1 else models.PLAIN[0]
+        how = TuningAtTestTime(test_time, template, views, augmix, seed, 0.0, str(getattr(model, "device", "cpu")))
+        options = {"cache": cache, "batch_size": batch_size, "workers": workers, "strict": strict}
+        tuned_rows = _tuned(model, image_sets["known"]["known"], names, how, progress, options)
+    findings = audit_features(evidence, _reader(known), tuned_rows)
     choices = {"labels": labels, "seed": seed, "keep": keep, "detector": detector}
     choices |= {"calibrator": calibrator, "coverage": coverage, "sets": sets}
+    if test_time is not None:
+        choices |= {"test_time": test_time, "views": views, "augmix": augmix}
     if tuned is not None:
         choices["head_digest"] = digest(tuned.weights.tobytes())
     config = _config(model, image_sets, names, wordings) | choices | {"batch_size": batch_size, "strict": strict}
@@ -140,6 +158,7 @@ def audit(
         encoder=model,
         calibrator=None if findings.fitted.other is None else findings.fitted.other.calibrator,
         sets=findings.sets,
+        tuning=findings.tuning,
     )
     return Report(content, made={"predictor": predictor})
 
@@ -166,6 +185,27 @@ def _check_head(
         raise InputError(
             "a tuned head knows its own classes alone, so no transfer set can be asked with it; leave it out"
         )
+
+
+def _check_tuning(test_time: str | None, head: Head | SavedHead | None) -> None:
+    if test_time is None:
+        return
+    check_method(test_time)
+    if head is not None:
+        raise InputError("a tuned head has no prompt that could be tuned further; leave out test_time or the head")
+
+
+def _tuned(
+    model: Any, known: ImageSet, classes: Sequence[str], how: TuningAtTestTime,
+    progress: Callable[[str, int, int], None] | None, options: dict[str, Any],
+) -> Tuned:  # fmt: skip
+    def told(label: str) -> Callable[[int, int], None]:
+        return lambda done, total: None if progress is None else progress(label, done, total)
+
+    views = how.see(model, known, progress=told("known: views"), **options)
+    before = replace(how, method="zero-shot").logits(model, views, classes)
+    after = how.logits(model, views, classes, told(f"known: {how.method}"))
+    return Tuned(replace(how, seconds=seconds_an_image(model, known, classes, how)), before, after)
 
 
 def _unseen(features: Features, head: SavedHead) -> tuple[Features, int]:

@@ -58,6 +58,7 @@ NUMBERS: dict[str, Number] = {
     "own_probability": Number("mean sigmoid probability of the answer", "percent", "neither"),
     "pseudo_label_accuracy": Number("pseudo-labels that are right", "percent", "higher"),
     "pseudo_label_coverage": Number("images predicted as their own class", "percent", "higher"),
+    "seconds": Number("seconds an image takes", "number", "lower"),
     "selective_accuracy": Number("right among the surest", "percent", "higher"),
     "set_coverage": Number("sets that hold the right label", "percent", "higher"),
     "set_coverage_expected": Number("sets that should hold it", "percent", "neither"),

@@ -42,6 +42,7 @@ ENSEMBLE: tuple[str, ...] = ("a photo of a {}.", "a photo of the {}.", "a pictur
 class TuningSet:
     """Labelled images to predict. `template` is the set's own hand prompt; `augmix` mixes views; `imagenet` takes the
     regularisers' weights for ImageNet. `published` are accuracy and ECE in percent by method, from elsewhere.
+    `questions` asks this set for less than the plan does.
     """
 
     name: str
@@ -50,6 +51,7 @@ class TuningSet:
     augmix: bool = True
     imagenet: bool = False
     published: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    questions: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ def units(plan: TuningPlan) -> Iterator[Unit]:
     """Everything that the plan asks of a model, set by set."""
     for found in plan.sets:
         for question in plan.questions:
-            yield Unit(question, found)
+            if found.questions is None or question in found.questions:
+                yield Unit(question, found)
 
 
 def plan_of(job: Mapping[str, Any], *, sets: Sequence[TuningSet] | None = None) -> TuningPlan:
@@ -136,4 +139,6 @@ def _set(described: Mapping[str, Any]) -> TuningSet:
         raise InputError(f"set {described['name']} needs labels with class names")
     published = {method: (float(a), float(e)) for method, (a, e) in described.get("published", {}).items()}
     own = {name: described[name] for name in ("template", "augmix", "imagenet") if name in described}
+    if "questions" in described:
+        own["questions"] = tuple(described["questions"])
     return TuningSet(described["name"], images, published=published, **own)
