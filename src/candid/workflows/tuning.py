@@ -12,7 +12,7 @@ from candid import data, tune
 from candid.arrays import softmax
 from candid.calibrate import ConformalSet
 from candid.errors import InputError, nearest
-from candid.types import Encoder, Estimate, ImageSet, Logits, Probs
+from candid.types import Estimate, ImageSet, Logits, Probs
 from candid.workflows.views_for_tuning import TuningViews, tuned_logits, tuning_views
 
 __all__ = ["TuningAtTestTime", "check_method", "seconds_an_image"]
@@ -73,7 +73,7 @@ def check_method(method: str) -> str:
     return method
 
 
-def seconds_an_image(model: Encoder, images: ImageSet, classes: Sequence[str], tuning: TuningAtTestTime) -> float:
+def seconds_an_image(model: Any, images: ImageSet, classes: Sequence[str], tuning: TuningAtTestTime) -> float:
     """Wall time of one image from its bytes to its logits, over a few of them, after one that warms up."""
     few = data.subset(images, range(min(TIMED, len(images))))
     tuner = tune.TestTimeTuner(model, classes, method=tuning.method, template=tuning.template)
