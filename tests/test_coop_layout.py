@@ -203,6 +203,45 @@ def test_folders_without_a_name_of_their_own_are_refused(tmp_path, names, messag
         data.read(imagenet(tmp_path, names), split="val")
 
 
+def variant(root: Path, name: str, folders: list[str], names: str) -> Path:
+    for folder in folders:
+        picture(root / "imagenet-variant" / name / folder / "1.jpeg")
+    (root / "imagenet-variant" / "classnames.txt").write_text(names)
+    return root / "imagenet-variant"
+
+
+TWELVE = "".join(f"n{i:08d} thing {i}\n" for i in reversed(range(12)))
+
+
+@pytest.mark.parametrize("name", ["imagenet-a", "imagenet-r"])
+def test_a_subset_of_imagenet_has_its_own_classes_alone(tmp_path, name):
+    found = data.read(variant(tmp_path, name, ["n00000007", "n00000002"], TWELVE), split="test")
+    assert found.classes == ("thing 2", "thing 7")
+    assert [found.classes[label] for label in found.labels] == ["thing 2", "thing 7"]
+
+
+def test_numbered_folders_of_imagenet_v2_count_as_numbers(tmp_path):
+    found = data.read(
+        variant(tmp_path, "imagenetv2-matched-frequency-format-val", ["10", "2", "0"], TWELVE), split="test"
+    )
+    assert len(found.classes) == 12
+    said = {image.split("/")[0]: found.classes[label] for image, label in zip(found.ids, found.labels, strict=True)}
+    assert said == {"0": "thing 0", "2": "thing 2", "10": "thing 10"}
+
+
+def test_a_folder_number_beyond_the_classes_is_refused(tmp_path):
+    folder = variant(tmp_path, "imagenetv2-matched-frequency-format-val", ["12"], TWELVE)
+    with pytest.raises(InputError, match="numbered 0 to 11"):
+        data.read(folder, split="test")
+
+
+def test_imagenet_sketch_has_all_classes_and_no_other_split(tmp_path):
+    folder = variant(tmp_path, "images", ["n00000003"], TWELVE)
+    assert len(data.read(folder).classes) == 12
+    with pytest.raises(InputError, match="no split 'train'"):
+        data.read(folder, split="train")
+
+
 # our own split
 
 

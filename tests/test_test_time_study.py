@@ -178,7 +178,7 @@ def test_a_set_for_imagenet_takes_its_weights(cache, tmp_path):
 
 def test_published_numbers_stand_beside_ours(cache, tmp_path):
     plan = asked(questions=("methods",), draws=1)
-    plan = replace(plan, sets=(replace(plan.sets[0], published={"c-tpt": (45.17, 12.94)}),))
+    plan = replace(plan, sets=(replace(plan.sets[0], published={"tiny": {"c-tpt": (45.17, 12.94)}}),))
     report = workflows.test_time_study({"tiny": "tiny"}, plan, tmp_path / "out", cache=cache)
     table = next(each for each in report.content.sections[0].figures if each.id == "methods-tiny-groceries")
     shown = {row[0]: row[-2:] for row in table.rows}
@@ -326,3 +326,30 @@ def test_the_command_runs_repeats_and_refuses(cache, tmp_path, capsys):
     assert "another plan" in capsys.readouterr().err
     assert run_command(["reproduce", "c-tpt", "--coefficients", "a,b", "-o", str(tmp_path / "no")]) == 2
     assert "--coefficients takes numbers" in capsys.readouterr().err
+
+
+def test_the_papers_plan_runs_on_a_miniature_of_its_data(cache, tmp_path):
+    recipe = runpy.run_path(str(Path(__file__).parents[1] / "recipes" / "test_time" / "paper.py"))
+    images, rows = few(), []
+    for i in range(30):
+        path = tmp_path / "dtd" / "images" / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(images.raw(i))
+        rows.append([f"{i}.jpg", int(images.labels[i]), KINDS[images.labels[i]]])
+        a = tmp_path / "imagenet-adversarial" / "imagenet-a" / f"n0000000{images.labels[i]}" / f"{i}.jpg"
+        a.parent.mkdir(parents=True, exist_ok=True)
+        a.write_bytes(images.raw(i))
+    split = {"train": rows[:1], "val": rows[:1], "test": rows}
+    (tmp_path / "dtd" / "split_zhou_DescribableTextures.json").write_text(json.dumps(split))
+    names = "".join(f"n0000000{i} {name}\n" for i, name in enumerate((*KINDS, "Leek")))
+    (tmp_path / "imagenet-adversarial" / "classnames.txt").write_text(names)
+    assert len(recipe["plan"](tmp_path)["sets"]) == 15
+    job = recipe["plan"](tmp_path, ("dtd", "imagenet-adversarial"), {"ViT-B/16": "tiny"})
+    small = {"images": 6, "views": 12, "labels": 10, "draws": 1, "questions": ["methods"]}
+    report = workflows.test_time_study(job["models"], plan_of(job | small), tmp_path / "out", cache=cache)
+    tables = {each.id: each for each in report.content.sections[0].figures}
+    shown = {row[0]: row for row in tables["methods-ViT-B/16-dtd"].rows}
+    assert shown["c-tpt"][-2:] == ("45.17%", "0.1294")
+    assert "4 classes" in tables["methods-ViT-B/16-imagenet-adversarial"].title
+    weights = {(r.set, r.method): r.coefficient for r in records_of(tmp_path / "out")}
+    assert (weights["dtd", "c-tpt"], weights["imagenet-adversarial", "c-tpt"]) == (50.0, 20.0)

@@ -1,19 +1,18 @@
 """The folders of CoOp's data sets, as its DATASETS.md lays them out (github.com/KaiyangZhou/CoOp) and later work keeps.
 
 Nine sets have a split file `split_zhou_<Name>.json` beside their images, FGVC-Aircraft has lists of its variants, and
-ImageNet has folders and `classnames.txt`. Class names are as these files have them.
+ImageNet and its variants have folders and `classnames.txt`. Class names are as these files have them.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
-from candid.data.folders import from_folder
+from candid.data.coop_files import chosen_split, distinct, lines_of
 from candid.data.found import Found, file_bytes, missing
-from candid.data.manifests import split_name
+from candid.data.imagenet import from_imagenet, is_imagenet
 from candid.errors import InputError
 from candid.types import Skipped
 
@@ -38,14 +37,14 @@ Row = tuple[str, int, str]  # path, label, class name
 
 def is_coop(root: Path) -> bool:
     """Whether the folder is laid out like one of CoOp's data sets."""
-    return _split_file(root) is not None or _is_aircraft(root) or _is_imagenet(root)
+    return _split_file(root) is not None or _is_aircraft(root) or is_imagenet(root)
 
 
 def from_coop(root: Path, split: str | None) -> Found:
     """The rows of one split of such a folder."""
     if (file := _split_file(root)) is not None:
         return from_split_file(file, split)
-    return _aircraft(root, split) if _is_aircraft(root) else _imagenet(root, split)
+    return _aircraft(root, split) if _is_aircraft(root) else from_imagenet(root, split)
 
 
 def from_split_file(file: Path, split: str | None) -> Found:
@@ -55,7 +54,7 @@ def from_split_file(file: Path, split: str | None) -> Found:
     """
     parts = _parts(file)
     names = _class_names([row for rows in parts.values() for row in rows], file)
-    rows = parts[_chosen(split, SPLITS, file)]
+    rows = parts[chosen_split(split, SPLITS, file)]
     return _found(f"{file}:{split}", _images_folder(file, rows), rows, names)
 
 
@@ -104,21 +103,8 @@ def _class_names(rows: Sequence[Row], file: Path) -> list[str]:
     if absent := sorted(set(range(max(by_label, default=0) + 1)) - set(by_label)):
         raise InputError(f"{file} has no image of label {absent[0]}; labels must count classes from 0 without a gap")
     names = [by_label[label] for label in sorted(by_label)]
-    _distinct(names, file)
+    distinct(names, file)
     return names
-
-
-def _distinct(names: Sequence[str], file: Path) -> None:
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"{file} gives {twice[0]!r} to more than one class; make the names differ")
-
-
-def _chosen(split: str | None, known: Sequence[str], where: Path) -> str:
-    if split is None:
-        raise InputError(f"{where} has the splits {', '.join(known)}; pass split=")
-    if split_name(split) not in known:
-        raise InputError(f"{where} has no split {split!r}; it has {', '.join(known)}")
-    return split_name(split)
 
 
 def _images_folder(file: Path, rows: Sequence[Row]) -> Path:
@@ -154,41 +140,14 @@ def _is_aircraft(root: Path) -> bool:
 
 
 def _aircraft(root: Path, split: str | None) -> Found:
-    names = [line.strip() for line in _lines(root / "variants.txt")]
-    _distinct(names, root / "variants.txt")
+    names = [line.strip() for line in lines_of(root / "variants.txt")]
+    distinct(names, root / "variants.txt")
     places = {name: label for label, name in enumerate(names)}
-    chosen = _chosen(split, [name for name in SPLITS if (root / f"images_variant_{name}.txt").is_file()], root)
+    chosen = chosen_split(split, [name for name in SPLITS if (root / f"images_variant_{name}.txt").is_file()], root)
     file, rows = root / f"images_variant_{chosen}.txt", []
-    for line in _lines(file):
+    for line in lines_of(file):
         number, _, name = line.strip().partition(" ")
         if name not in places:
             raise InputError(f"{file} gives image {number} the variant {name!r}, which variants.txt does not list")
         rows.append((f"{number}.jpg", places[name], name))
     return _found(str(file), root / "images", rows, names)
-
-
-def _is_imagenet(root: Path) -> bool:
-    return (root / "classnames.txt").is_file() and any((root / "images" / split).is_dir() for split in ("train", "val"))
-
-
-def _imagenet(root: Path, split: str | None) -> Found:
-    """ImageNet's own folders; as there its validation images are what CoOp tests on, "test" means them too."""
-    file = root / "classnames.txt"
-    names = {line.split(" ")[0]: line.strip().partition(" ")[2] for line in _lines(file)}
-    ordered = [names[folder] for folder in sorted(names)]
-    _distinct(ordered, file)
-    folders = {name: name for name in ("train", "val") if (root / "images" / name).is_dir()}
-    if "val" in folders:
-        folders["test"] = "val"
-    found = from_folder(root / "images" / folders[_chosen(split, list(folders), root)])
-    labels = [str(label) for label in found.labels or ()]
-    if unknown := sorted(set(labels) - set(names)):
-        raise InputError(f"{file} has no name for the folder {unknown[0]}; each line is a folder, a space and its name")
-    return replace(found, labels=[names[label] for label in labels] or None, names=ordered)
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {file}: {error}") from error

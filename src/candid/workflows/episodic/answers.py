@@ -64,7 +64,7 @@ def _methods(asked: Records, plan: TuningPlan) -> Figures:
     yield _moves(asked)
     published = {each.name: each.published for each in plan.sets}
     for (model, name), found in pairs(asked, "methods").items():
-        yield _set_table(found, model, name, published[name])
+        yield _set_table(found, model, name, published[name].get(model, {}))
 
 
 METRICS: tuple[tuple[str, str, Unit], ...] = (

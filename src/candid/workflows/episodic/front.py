@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from candid import data, models, tune
+from candid import data, models, noise, tune
 from candid.errors import InputError
 from candid.files import digest
 from candid.report import Report
@@ -113,18 +113,20 @@ class _Look:
         source = self.plan.source
         if source is None or source.images.labels is None or source.images.classes is None:
             raise InputError("a prompt is tuned beforehand on labelled images with class names; the source has none")
+        classes = source.images.classes
+        rows = noise.few_shot(source.images.labels, classes=len(classes), shots=SHOTS, seed=self.plan.seed)
         told = _labelled(self.told, f"{source.name}: source")
-        features = encode(self.model, source.images, progress=told, **self.how)
+        features = encode(self.model, data.subset(source.images, rows.tolist()), progress=told, **self.how)
         if features.labels is None:
             raise InputError(f"the images of {source.name} bring no labels")
-        trained = tune.fit(self.model, features, features.labels, source.images.classes, context=LENGTH,
+        trained = tune.fit(self.model, features, features.labels, classes, context=LENGTH,
                            context_words="a photo of a", epochs=EPOCHS, watch=(EPOCHS,), seed=self.plan.seed,
                            rate=SLOW)  # fmt: skip
         parameters = trained.parameters[EPOCHS][0]
         return parameters["context"].reshape(LENGTH, -1)
 
 
-EPOCHS = 50
+EPOCHS, SHOTS = 50, 16
 SLOW = 5e-4  # CoOp's 0.002 wrecks prompts of small models: docs/studies/noisy_prompts.md
 
 
@@ -137,11 +139,13 @@ def _key(model: Any, unit: Unit, plan: TuningPlan) -> str:
     found, source = unit.found, plan.source
     images = [found.images.ids, [] if found.images.labels is None else found.images.labels.tolist()]
     beforehand = None if source is None else [source.name, list(source.images.ids)]
-    parts = [
+    parts: list[object] = [
         model.revision, model.preprocessing, found.name, found.template, found.augmix, found.imagenet, images,
         list(found.images.classes or ()), unit.question, plan.images, plan.views, plan.labels, plan.draws, plan.random,
         list(plan.coefficients), list(plan.prompts), plan.prompt_images, plan.seed, beforehand,
     ]  # fmt: skip
+    if unit.question == "starts":
+        parts.append(SHOTS)
     return digest(json.dumps(parts, sort_keys=True).encode())
 
 

@@ -41,7 +41,7 @@ ENSEMBLE: tuple[str, ...] = ("a photo of a {}.", "a photo of the {}.", "a pictur
 @dataclass(frozen=True)
 class TuningSet:
     """Labelled images to predict. `template` is the set's own hand prompt; `augmix` mixes views; `imagenet` takes the
-    regularisers' weights for ImageNet. `published` are accuracy and ECE in percent by method, from elsewhere.
+    regularisers' weights for ImageNet. `published` are accuracy and ECE in percent by model and method.
     `questions` asks this set for less than the plan does.
     """
 
@@ -50,7 +50,7 @@ class TuningSet:
     template: str = TEMPLATE
     augmix: bool = True
     imagenet: bool = False
-    published: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    published: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
     questions: tuple[str, ...] | None = None
 
 
@@ -137,7 +137,10 @@ def _set(described: Mapping[str, Any]) -> TuningSet:
     images = data.read(described["test"], split=described.get("test_split"), classes=described.get("classes"))
     if images.labels is None or images.classes is None:
         raise InputError(f"set {described['name']} needs labels with class names")
-    published = {method: (float(a), float(e)) for method, (a, e) in described.get("published", {}).items()}
+    published = {
+        model: {method: (float(right), float(error)) for method, (right, error) in found.items()}
+        for model, found in described.get("published", {}).items()
+    }
     own = {name: described[name] for name in ("template", "augmix", "imagenet") if name in described}
     if "questions" in described:
         own["questions"] = tuple(described["questions"])
