@@ -14,7 +14,7 @@ from candid.workflows.episodic.plan import QUESTIONS, TuningPlan
 from candid.workflows.episodic.record import TuningRecord
 from candid.workflows.episodic.rules import pairs
 
-__all__ = ["answers", "estimate", "over_pairs"]
+__all__ = ["answers", "difference", "estimate", "over_pairs"]
 
 Records = Sequence[TuningRecord]
 Figures = Iterable[Figure | None]
@@ -108,7 +108,7 @@ def _moves(asked: Records) -> Figure | None:
             name, model, str(one["c-tpt"].classes),
             *(f"{one[m].numbers['decided']:.1%}" if m in one else None for m in ("c-tpt", "o-tpt", "a-tpt")),
             f"{numbers['same_sign']:.1%}", f"{numbers['agrees_constant']:.1%}", f"{numbers['agrees_zero-shot']:.1%}",
-            *(_difference(one["constant"], one["c-tpt"], metric) for metric in ("accuracy", "ece")),
+            *(_printed(difference(one["constant"], one["c-tpt"], metric), unit) for metric, _, unit in METRICS[:2]),
         ))  # fmt: skip
     if not rows:
         return None
@@ -123,11 +123,10 @@ def _moves(asked: Records) -> Figure | None:
     )  # fmt: skip
 
 
-def _difference(first: TuningRecord, second: TuningRecord, metric: str) -> str:
-    """Paired over images."""
+def difference(first: TuningRecord, second: TuningRecord, metric: str) -> Estimate:
+    """Accuracy or ECE of one record minus that of another, paired over images, with a 95 % bootstrap interval."""
     one, other = _statistic(first, metric), _statistic(second, metric)
-    found = bootstrap_rows(lambda rows: one(rows) - other(rows), first.n, seed=0, within=(-1.0, 1.0))
-    return with_interval(found.value, found.low, found.high, "percent" if metric == "accuracy" else "number")
+    return bootstrap_rows(lambda rows: one(rows) - other(rows), first.n, seed=0, within=(-1.0, 1.0))
 
 
 def _set_table(found: Records, model: str, name: str, published: Mapping[str, tuple[float, float]]) -> Figure:
