@@ -1,7 +1,6 @@
 """The study's front door: ask every model everything, keep what is finished, show all of it."""
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from functools import cache as remembered
 from pathlib import Path
@@ -20,8 +19,9 @@ from candid.workflows.encoding import encode
 from candid.workflows.episodic.material import LENGTH, Material, split
 from candid.workflows.episodic.measured import ask
 from candid.workflows.episodic.plan import TuningPlan, TuningSet, Unit, units
-from candid.workflows.episodic.record import TuningRecord, load_records, save_records
-from candid.workflows.episodic.shown import Tables, content
+from candid.workflows.episodic.record import COLUMNS, TuningRecord, load_records, save_records
+from candid.workflows.episodic.shown import content
+from candid.workflows.study_files import Tables, slug
 from candid.workflows.views_for_tuning import tuning_views
 
 __all__ = ["test_time_study"]
@@ -60,7 +60,7 @@ def test_time_study(
         look = _Look(model, plan, told, {"cache": cache, "batch_size": batch_size, "workers": workers})
         asked = list(units(plan))
         for i, unit in enumerate(asked):
-            path = Path(folder) / "runs" / f"{_slug(name)}-{_slug(unit.found.name)}-{unit.question}.json"
+            path = Path(folder) / "runs" / f"{slug(name)}-{slug(unit.found.name)}-{unit.question}.json"
             key = _key(model, unit, plan)
             known = load_records(path, key)
             if known is None and i % count != index:
@@ -79,7 +79,7 @@ def test_time_study(
         raise InputError(f"nothing of this plan can be measured; {refused[0]}")
     shown = content(found, plan, cards, command=command, config=config or {}, missing=missing,
                     refused=tuple(dict.fromkeys(refused)))  # fmt: skip
-    return Report(shown, made={"tables": Tables(found)})
+    return Report(shown, made={"tables": Tables(found, COLUMNS)})
 
 
 class _Look:
@@ -147,10 +147,6 @@ def _key(model: Any, unit: Unit, plan: TuningPlan) -> str:
     if unit.question == "starts":
         parts.append(SHOTS)
     return digest(json.dumps(parts, sort_keys=True).encode())
-
-
-def _slug(words: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-") or "x"
 
 
 def _silent(label: str, done: int, total: int) -> None:

@@ -1,15 +1,14 @@
 """One way of predicting a set as a flat record, with what it said of every image, so that ways can be paired."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from candid.errors import InputError
-from candid.files import read_json, write_json
+from candid.workflows.study_files import load_unit, save_unit
 
 __all__ = ["COLUMNS", "TuningRecord", "load_records", "save_records"]
 
@@ -55,20 +54,14 @@ COLUMNS: tuple[str, ...] = tuple(
 
 
 def save_records(path: Path, key: str, records: list[TuningRecord]) -> None:
-    """Write the records of one unit, whole or not at all."""
-    write_json(path, {"key": key, "records": [asdict(each) for each in records]}, kind=KIND, version=VERSION)
+    """Write the records of one unit."""
+    save_unit(path, key, records, kind=KIND, version=VERSION)
 
 
 def load_records(path: Path, key: str) -> list[TuningRecord] | None:
     """The records of a unit with this key; None where there are none, or those of another run."""
-    if not path.is_file():
-        return None
-    content = read_json(path, kind=KIND, version=VERSION)
-    try:
-        if content["key"] != key:
-            return None
-        return [
-            TuningRecord(**{**each, **{name: tuple(each[name]) for name in PER_IMAGE}}) for each in content["records"]
-        ]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a whole record of a run ({error}); delete it to run it again") from error
+    return load_unit(path, key, _made, kind=KIND, version=VERSION)
+
+
+def _made(stored: dict[str, Any]) -> TuningRecord:
+    return TuningRecord(**{**stored, **{name: tuple(stored[name]) for name in PER_IMAGE}})

@@ -1,46 +1,26 @@
 """The study as a report: claims on top, one section a question, every record in tables/*.csv."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from candid.files import digest, fresh_folder
 from candid.report.content import Content, Input, ModelCard, Row, Verdict
-from candid.report.tables import write_csv
-from candid.types import ImageSet
 from candid.workflows.auditing.part import row
 from candid.workflows.auditing.provenance import package_versions
 from candid.workflows.claimed import Claim, counted, reasons
 from candid.workflows.episodic.answers import answers, over_pairs
 from candid.workflows.episodic.plan import TuningPlan
-from candid.workflows.episodic.record import COLUMNS, TuningRecord
+from candid.workflows.episodic.record import TuningRecord
 from candid.workflows.episodic.rules import claims
+from candid.workflows.study_files import input_of
 
-__all__ = ["Tables", "content"]
+__all__ = ["content"]
 
 RULE = (
     "Each number is a difference, or correlation, a model and set, as a mean over such pairs with a 95% t interval. "
     "All of a claim's numbers must lie above their bound with the whole interval."
 )
 HEADED = ("zero-shot", "tpt", "c-tpt", "constant")  # ways whose numbers head the report
-
-
-@dataclass(frozen=True)
-class Tables:
-    """Every record as CSV files, one a question, and `all.csv`."""
-
-    records: Sequence[TuningRecord]
-
-    def save(self, folder: Path, *, exist_ok: bool = False) -> Path:
-        """The folder, now holding the files."""
-        folder = fresh_folder(folder, exist_ok=exist_ok)
-        for question in ("all", *dict.fromkeys(each.question for each in self.records)):
-            rows = [each.flat() for each in self.records if question in ("all", each.question)]
-            numbers = dict.fromkeys(name for found in rows for name in found if name not in (*COLUMNS, "note"))
-            write_csv(folder / f"{question}.csv", rows, columns=(*COLUMNS, *numbers, "note"))
-        return folder
 
 
 def content(
@@ -70,14 +50,9 @@ def content(
 
 
 def _inputs(plan: TuningPlan) -> Iterable[Input]:
-    yield from (_input("known", each.name, each.images) for each in plan.sets)
+    yield from (input_of("known", each.name, each.images) for each in plan.sets)
     if plan.source is not None:
-        yield _input("source", plan.source.name, plan.source.images)
-
-
-def _input(role: Any, name: str, images: ImageSet) -> Input:
-    return Input(role=role, name=name, path=images.source, n=len(images),
-                 digest=digest("\n".join(images.ids).encode()), labelled=images.labels is not None)  # fmt: skip
+        yield input_of("source", plan.source.name, plan.source.images)
 
 
 def _verdict(found: Sequence[Claim], records: Sequence[TuningRecord], plan: TuningPlan) -> Verdict:

@@ -1,7 +1,6 @@
 """The study's front door: train every case of every model and set, keep what is finished, show all of it."""
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,9 +17,10 @@ from candid.workflows.auditing.provenance import describe_model
 from candid.workflows.encoding import encode
 from candid.workflows.prompting.material import Material
 from candid.workflows.prompting.plan import Case, Plan, PromptSet, cases
-from candid.workflows.prompting.record import Record, load_records, save_records
-from candid.workflows.prompting.shown import Tables, content
+from candid.workflows.prompting.record import COLUMNS, Record, load_records, save_records
+from candid.workflows.prompting.shown import content
 from candid.workflows.prompting.training import records, zero_shot_record
+from candid.workflows.study_files import Tables, slug
 from candid.workflows.view_banks import ViewBank, view_bank
 
 __all__ = ["prompt_study"]
@@ -93,17 +93,17 @@ def prompt_study(
         raise InputError(f"nothing of this plan can be trained; {refused[0]}")
     shown = content(found, plan, cards, command=command, config=config or {}, missing=missing,
                     refused=tuple(dict.fromkeys(refused)))  # fmt: skip
-    return Report(shown, made={"tables": Tables(found)})
+    return Report(shown, made={"tables": Tables(found, COLUMNS)})
 
 
 def _units(name: str, plan: Plan, folder: Path) -> Iterator[_Unit]:
     for found in plan.sets:
-        start = folder / f"{_slug(name)}-{_slug(found.name)}"
+        start = folder / f"{slug(name)}-{slug(found.name)}"
         yield _Unit(name, found, None, start.with_name(f"{start.name}-zero-shot.json"))
         for case in cases(plan, found):
             tag = digest(json.dumps(asdict(case), sort_keys=True).encode(), length=10)
             yield _Unit(
-                name, found, case, start.with_name(f"{start.name}-{case.question}-{_slug(case.variant)}-{tag}.json")
+                name, found, case, start.with_name(f"{start.name}-{case.question}-{slug(case.variant)}-{tag}.json")
             )
 
 
@@ -164,10 +164,6 @@ def _key(model: Any, unit: _Unit, plan: Plan) -> str:
         (plan.shots, plan.views, plan.augment, plan.draws, plan.seed),
     )  # fmt: skip
     return digest(json.dumps(parts, sort_keys=True).encode())
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "x"
 
 
 def _silent(label: str, done: int, total: int) -> None:

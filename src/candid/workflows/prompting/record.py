@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from candid.errors import InputError
-from candid.files import read_json, write_json
+from candid.workflows.study_files import load_unit, save_unit
 
 __all__ = ["COLUMNS", "METRICS", "Record", "load_records", "save_records"]
 
@@ -58,19 +57,10 @@ COLUMNS: tuple[str, ...] = tuple(each.name for each in fields(Record) if each.na
 
 
 def save_records(path: Path, key: str, records: list[Record]) -> None:
-    """Write the records of one case, whole or not at all."""
-    content = {"key": key, "records": [asdict(each) for each in records]}
-    write_json(path, content, kind=KIND, version=VERSION)
+    """Write the records of one case."""
+    save_unit(path, key, records, kind=KIND, version=VERSION)
 
 
 def load_records(path: Path, key: str) -> list[Record] | None:
     """The records of a case with this key; None where there are none, or those of another run."""
-    if not path.is_file():
-        return None
-    content = read_json(path, kind=KIND, version=VERSION)
-    try:
-        if content["key"] != key:
-            return None
-        return [Record(**each) for each in content["records"]]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a whole record of a run ({error}); delete it to train again") from error
+    return load_unit(path, key, lambda each: Record(**each), kind=KIND, version=VERSION)

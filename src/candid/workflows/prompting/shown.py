@@ -1,15 +1,10 @@
 """The study as a report: claims on top, one section a question, every record in tables/*.csv."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from candid.files import digest, fresh_folder
 from candid.report.content import Content, Input, ModelCard, Row, Verdict
-from candid.report.tables import write_csv
-from candid.types import ImageSet
 from candid.workflows.auditing.part import row
 from candid.workflows.auditing.provenance import package_versions
 from candid.workflows.claimed import Claim, counted, reasons
@@ -17,30 +12,15 @@ from candid.workflows.prompting.answers import answers, share
 from candid.workflows.prompting.claims import claims
 from candid.workflows.prompting.pictures import over_draws
 from candid.workflows.prompting.plan import Plan
-from candid.workflows.prompting.record import COLUMNS, Record
+from candid.workflows.prompting.record import Record
+from candid.workflows.study_files import input_of
 
-__all__ = ["Tables", "content"]
+__all__ = ["content"]
 
 RULE = (
     "Each number is a difference, paired by model, set, noise and draw, as a mean over model-set pairs with a 95% t "
     "interval. All of a claim's numbers must lie above their bound with the whole interval."
 )
-
-
-@dataclass(frozen=True)
-class Tables:
-    """Every record as CSV files, one a question, and `all.csv`."""
-
-    records: Sequence[Record]
-
-    def save(self, folder: Path, *, exist_ok: bool = False) -> Path:
-        """The folder, now holding the files."""
-        folder = fresh_folder(folder, exist_ok=exist_ok)
-        for question in ("all", *dict.fromkeys(each.question for each in self.records)):
-            rows = [each.flat() for each in self.records if question in ("all", each.question)]
-            numbers = dict.fromkeys(name for found in rows for name in found if name not in (*COLUMNS, "note"))
-            write_csv(folder / f"{question}.csv", rows, columns=(*COLUMNS, *numbers, "note"))
-        return folder
 
 
 def content(
@@ -71,15 +51,10 @@ def content(
 
 def _inputs(plan: Plan) -> Iterable[Input]:
     for found in plan.sets:
-        yield _input("source", f"{found.name}, to learn from", found.train)
-        yield _input("known", f"{found.name}, to judge", found.test)
+        yield input_of("source", f"{found.name}, to learn from", found.train)
+        yield input_of("known", f"{found.name}, to judge", found.test)
         for name, images in found.ood.items():
-            yield _input("ood", f"{found.name}, unknown: {name}", images)
-
-
-def _input(role: Any, name: str, images: ImageSet) -> Input:
-    return Input(role=role, name=name, path=images.source, n=len(images),
-                 digest=digest("\n".join(images.ids).encode()), labelled=images.labels is not None)  # fmt: skip
+            yield input_of("ood", f"{found.name}, unknown: {name}", images)
 
 
 def _verdict(found: Sequence[Claim], records: Sequence[Record], plan: Plan) -> Verdict:
