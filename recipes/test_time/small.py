@@ -13,7 +13,7 @@ from candid import workflows
 from candid.workflows.episodic.plan import QUESTIONS, plan_of
 
 IMAGES = 400  # that judge a set, 64 views each
-FEWER = {"cifar100": ("starts",), "tiny-imagenet": ("starts", "prompts")}  # what many classes are not asked
+FEWER = dict.fromkeys(("cifar100", "tiny-imagenet"), ("starts", "prompts"))  # what many classes are not asked
 
 
 def main() -> None:

@@ -10,13 +10,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from candid.types import Estimate
 from candid.workflows.episodic.answers import difference, estimate, over_pairs
 from candid.workflows.episodic.measured import TEMPERATURE
 from candid.workflows.episodic.record import TuningRecord, load_records
-from candid.workflows.episodic.rules import CLAIMS, claims, gap, pairs
+from candid.workflows.episodic.rules import CLAIMS, claims, gap, pairs, ranks
 
 Records = Sequence[TuningRecord]
 
@@ -108,7 +107,7 @@ def shown(every: Records, metric: str) -> str:
 
 def move_rows(found: Records) -> Iterable[tuple]:
     yield ("model", "set", "classes", "decided, c-tpt", "o-tpt", "a-tpt", "same sign, c-tpt", "predicts as constant",
-           "as zero-shot", "right, constant minus c-tpt", "ECE, constant minus c-tpt")  # fmt: skip
+           "as zero-shot", "right, constant minus c-tpt", "ECE", "right, constant minus zero-shot", "ECE")  # fmt: skip
     for (model, name), here in pairs(found, "methods").items():
         one = {each.method: each for each in here if each.draw == 0}
         numbers = one["c-tpt"].numbers
@@ -116,8 +115,8 @@ def move_rows(found: Records) -> Iterable[tuple]:
                *(f"{100 * one[m].numbers['decided']:.1f}" for m in ("c-tpt", "o-tpt", "a-tpt")),
                f"{100 * numbers['same_sign']:.1f}", f"{100 * numbers['agrees_constant']:.1f}",
                f"{100 * numbers['agrees_zero-shot']:.1f}",
-               percent(difference(one["constant"], one["c-tpt"], "accuracy"), sign="+"),
-               number(difference(one["constant"], one["c-tpt"], "ece"), sign="+"))  # fmt: skip
+               *(form(difference(one["constant"], one[other], metric), sign="+") for other in ("c-tpt", "zero-shot")
+                 for metric, form in (("accuracy", percent), ("ece", number))))  # fmt: skip
 
 
 def start_rows(found: Records) -> Iterable[tuple]:
@@ -144,12 +143,7 @@ def prompt_rows(found: Records) -> Iterable[tuple]:
         plain, tuned = ([r for r in here if r.method == method] for method in ("zero-shot", "tpt"))
         right, error = ([r.numbers[metric] for r in plain] for metric in ("accuracy", "ece"))
         spans = f"{100 * min(right):.1f} to {100 * max(right):.1f}", f"{min(error):.3f} to {max(error):.3f}"
-        yield (model, name, len(plain), *spans, ranked(plain), ranked(tuned))
-
-
-def ranked(records: Records) -> str:
-    both = [[r.numbers[metric] for r in records] for metric in ("atfd", "ece")]
-    return f"{stats.spearmanr(*both)[0]:+.2f}"
+        yield (model, name, len(plain), *spans, *(f"{ranks(each):+.2f}" for each in (plain, tuned)))
 
 
 def lambda_rows(found: Records) -> Iterable[tuple]:

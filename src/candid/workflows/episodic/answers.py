@@ -9,10 +9,10 @@ from candid.report.wording import with_interval
 from candid.types import Estimate
 from candid.workflows.auditing.resampled import Statistic, bootstrap_rows, ece_of, mean_of
 from candid.workflows.claimed import Claim, interval
-from candid.workflows.episodic.measured import BINS, TEMPERATURE
+from candid.workflows.episodic.measured import BINS, TEMPERATURE, WAYS
 from candid.workflows.episodic.plan import QUESTIONS, TuningPlan
 from candid.workflows.episodic.record import TuningRecord
-from candid.workflows.episodic.rules import pairs
+from candid.workflows.episodic.rules import pairs, ranks
 
 __all__ = ["answers", "difference", "estimate", "over_pairs"]
 
@@ -59,14 +59,16 @@ def over_pairs(records: Records, metric: str) -> Estimate | None:
 
 
 def _methods(asked: Records, plan: TuningPlan) -> Figures:
+    asked = sorted(asked, key=lambda each: ORDER.index(each.method))
     yield _table(asked, lambda r: (r.method,), ("tuned by",), "methods", "Every way, over models and sets", METRICS)
     yield _plane(asked)
-    yield _moves(asked)
+    yield from _moves(asked)
     published = {each.name: each.published for each in plan.sets}
     for (model, name), found in pairs(asked, "methods").items():
         yield _set_table(found, model, name, published[name].get(model, {}))
 
 
+ORDER = ("zero-shot", TEMPERATURE, *(method for method in WAYS if method != "zero-shot"))
 METRICS: tuple[tuple[str, str, Unit], ...] = (
     ("accuracy", "right", "percent"),
     ("ece", "ECE", "number"),
@@ -96,31 +98,37 @@ def _plane(asked: Records) -> Figure | None:
     )  # fmt: skip
 
 
-def _moves(asked: Records) -> Figure | None:
+def _moves(asked: Records) -> Figures:
     """How much of c-tpt's step the constant decides, and how near its outcome is."""
-    rows = []
+    shares: list[tuple[str | None, ...]] = []
+    gaps: list[tuple[str | None, ...]] = []
     for (model, name), found in pairs(asked, "methods").items():
         one = {each.method: each for each in found if each.draw == 0}
         if "c-tpt" not in one or "constant" not in one:
             continue
-        numbers = one["c-tpt"].numbers
-        rows.append((
-            name, model, str(one["c-tpt"].classes),
-            *(f"{one[m].numbers['decided']:.1%}" if m in one else None for m in ("c-tpt", "o-tpt", "a-tpt")),
-            f"{numbers['same_sign']:.1%}", f"{numbers['agrees_constant']:.1%}", f"{numbers['agrees_zero-shot']:.1%}",
-            *(_printed(difference(one["constant"], one["c-tpt"], metric), unit) for metric, _, unit in METRICS[:2]),
-        ))  # fmt: skip
-    if not rows:
-        return None
-    return Table(
-        id="constant",
-        title="How much of C-TPT is one constant move",
-        caption="Decided: the regulariser's pull on a coordinate is larger than the image's, mean over images. "
-        "Differences are constant minus c-tpt, with 95% bootstrap intervals over the same images.",
-        columns=("set", "model", "classes", "decided, c-tpt", "decided, o-tpt", "decided, a-tpt",
-                 "step has the constant's sign", "predicts as constant", "predicts as zero-shot", "right", "ECE"),
-        rows=tuple(rows),
-    )  # fmt: skip
+        numbers, where = one["c-tpt"].numbers, (name, model, str(one["c-tpt"].classes))
+        decided = (f"{one[m].numbers['decided']:.1%}" if m in one else None for m in ("c-tpt", "o-tpt", "a-tpt"))
+        like = (f"{numbers[name]:.1%}" for name in ("same_sign", "agrees_constant", "agrees_zero-shot"))
+        shares.append((*where, *decided, *like))
+        gaps.append((*where, *(_printed(difference(one["constant"], one[other], metric), unit)
+                               for other in ("c-tpt", "zero-shot") for metric, _, unit in METRICS[:2])))  # fmt: skip
+    if shares:
+        yield Table(
+            id="constant",
+            title="How much of C-TPT is one constant move",
+            caption="Decided: the regulariser's pull on a coordinate is larger than the image's. Means over images.",
+            columns=("set", "model", "classes", "decided, c-tpt", "o-tpt", "a-tpt", "c-tpt steps with its sign",
+                     "predicts as constant", "as zero-shot"),
+            rows=tuple(shares),
+        )  # fmt: skip
+        yield Table(
+            id="constant-gaps",
+            title="The constant move against C-TPT and against zero-shot",
+            caption="Constant minus the other, with 95% bootstrap intervals over the same images.",
+            columns=("set", "model", "classes", "right, minus c-tpt", "ECE, minus c-tpt", "right, minus zero-shot",
+                     "ECE, minus zero-shot"),
+            rows=tuple(gaps),
+        )  # fmt: skip
 
 
 def difference(first: TuningRecord, second: TuningRecord, metric: str) -> Estimate:
@@ -174,6 +182,7 @@ def _starts(asked: Records, plan: TuningPlan) -> Figures:
 
 
 def _prompts(asked: Records, plan: TuningPlan) -> Figures:
+    yield _correlations(asked)
     for (model, name), found in pairs(asked, "prompts").items():
         series = []
         for method in ("zero-shot", "tpt"):
@@ -189,6 +198,27 @@ def _prompts(asked: Records, plan: TuningPlan) -> Figures:
                 caption="A dot a prompt. After tpt on the first images alone.", x_label="ATFD", y_label="ECE",
                 series=tuple(series),
             )  # fmt: skip
+
+
+def _correlations(asked: Records) -> Figure | None:
+    rows: list[tuple[str, ...]] = []
+    for (model, name), found in pairs(asked, "prompts").items():
+        plain, tuned = ([each for each in found if each.method == method] for method in ("zero-shot", "tpt"))
+        right, error = ([each.numbers[metric] for each in plain] for metric in ("accuracy", "ece"))
+        spans = f"{min(right):.1%} to {max(right):.1%}", f"{min(error):.3f} to {max(error):.3f}"
+        ranked = [ranks(each) for each in (plain, tuned)]
+        rows.append(
+            (name, model, str(len(plain)), *spans, *("" if each is None else f"{each:+.2f}" for each in ranked))
+        )
+    if not rows:
+        return None
+    return Table(
+        id="prompts",
+        title="Dispersion and calibration over prompts",
+        caption="Spearman's correlation of ATFD with ECE; the paper has it below 0.",
+        columns=("set", "model", "prompts", "right", "ECE", "correlation, as they are", "after tpt"),
+        rows=tuple(rows),
+    )
 
 
 def _lambda(asked: Records, plan: TuningPlan) -> Figures:

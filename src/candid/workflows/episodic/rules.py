@@ -15,7 +15,7 @@ from candid.workflows.claimed import Claim, Condition, decided, interval
 from candid.workflows.episodic.measured import BINS, TEMPERATURE
 from candid.workflows.episodic.record import TuningRecord
 
-__all__ = ["CLAIMS", "claims", "correlation", "gap", "pairs"]
+__all__ = ["CLAIMS", "claims", "correlation", "gap", "pairs", "ranks"]
 
 Records = Sequence[TuningRecord]
 SAME = 0.01  # accuracy or ECE within this is the same
@@ -59,13 +59,17 @@ def gap(records: Records, metric: str, first: str, second: str) -> Estimate | No
 
 def correlation(records: Records, method: str) -> Estimate | None:
     """Mean over model-set pairs of Spearman's correlation between dispersion and ECE over prompts."""
-    found = []
-    for each in pairs(records, "prompts").values():
-        asked = [r for r in each if r.method == method]
-        if len(asked) > 2:
-            both = [[r.numbers[metric] for r in asked] for metric in ("atfd", "ece")]
-            found.append(float(stats.spearmanr(*both)[0]))
-    return interval(found)
+    found = [ranks([r for r in each if r.method == method]) for each in pairs(records, "prompts").values()]
+    return interval([each for each in found if each is not None])
+
+
+def ranks(prompts: Records) -> float | None:
+    """Spearman's correlation of dispersion with ECE over prompts; None where there is none."""
+    known = [each.numbers for each in prompts if {"atfd", "ece"} <= each.numbers.keys()]
+    both = [[numbers[metric] for numbers in known] for metric in ("atfd", "ece")]
+    if len(known) < 3 or min(len(set(each)) for each in both) < 2:
+        return None
+    return float(stats.spearmanr(*both)[0])
 
 
 def _mean(records: Records, method: str, metric: str) -> float | None:
