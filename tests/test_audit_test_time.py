@@ -85,6 +85,15 @@ def test_the_predictor_tunes_where_it_is_asked_to(report, photos, cache, tmp_pat
     assert loaded.tuning.sets.n == 30
 
 
+def test_unreadable_files_are_told_and_cost_nothing_else(report, photos, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    (tmp_path / "whole.jpg").write_bytes(photos.raw(0))
+    found = report.made["predictor"]([tmp_path / "broken.jpg", tmp_path / "whole.jpg"], test_time=True)
+    assert (len(found.ids), len(found.skipped)) == (1, 1)
+    nothing = report.made["predictor"]([tmp_path / "broken.jpg"], test_time=True)
+    assert (len(nothing.ids), len(nothing.skipped)) == (0, 1)
+
+
 def test_order_and_company_change_no_tuned_prediction(report, photos):
     predictor = report.made["predictor"]
     few, turned = data.subset(photos, range(4)), data.subset(photos, [3, 2, 1, 0])

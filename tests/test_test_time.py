@@ -223,6 +223,27 @@ def test_towers_that_share_nothing_give_the_same(model, views):
     assert (one - two).abs().max() <= 1e-12 * one.abs().max()
 
 
+@pytest.mark.parametrize("method", ["c-tpt", "cots", "constant"])
+def test_a_sigmoid_model_is_tuned_through_its_own_tower(method, tmp_path):
+    """SigLIP's attention is not causal, so nothing is shared; scale and bias are its own."""
+    siglip = models.load(str(checkpoints.siglip_checkpoint(tmp_path / "siglip")))
+    siglip.module.to(torch.float64)
+    siglip.scale, siglip.bias = 20.0, -8.0
+    random = np.random.default_rng(1)
+    views = random.standard_normal((3, 20, siglip.dim))
+    views /= np.linalg.norm(views, axis=-1, keepdims=True)
+    start = tune.Episodes.written(siglip, NAMES, "a photo of a {}.")
+    assert not start.prompts.tower.shares
+    found = tune.test_time(siglip, views, NAMES, method=method, select=0.2)
+    for image, logits in zip(torch.from_numpy(views), found, strict=True):
+        kind = "tpt" if method == "cots" else method
+        encode = lambda context: start.prompts(context[None, None])[0]  # noqa: E731
+        after = LOOP["one_image"](encode, start.start, image, 20.0, method=kind, coefficient=50.0, select=0.2)
+        before = 20.0 * image @ encode(start.start).detach().T
+        divisor = LOOP["temperature"](after - 8, before - 8, select=0.2) if method == "cots" else 1.0
+        np.testing.assert_allclose(logits, (after[0].numpy() - 8) / divisor, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("said", "wrong"),
     [

@@ -107,8 +107,8 @@ def written(tokenise: Tokenise, classes: Sequence[str], *, template: str, limit:
 
 def ended(wording: Wording, tokenise: Tokenise) -> Wording:
     """The wording of a template whose last full stop is no context but part of the tail, as in CoOp's prompts."""
-    end = len(_specials(tokenise)[1])
-    stop = tuple(tokenise(["x."])[0])[-1 - end : -end]
+    ids, end = tokenise(["x."])[0], len(_specials(tokenise)[1])
+    stop = tuple(ids[len(ids) - end - 1 : len(ids) - end])
     if not wording.after or wording.context is None or wording.context[-1:] != stop:
         return wording
     tails = tuple((*stop, *tail) for tail in wording.tails)

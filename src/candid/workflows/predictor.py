@@ -135,8 +135,10 @@ class Predictor:
             raise InputError("this predictor does not tune at test time; make one by candid audit --test-time c-tpt")
         views = self.tuning.see(self.encoder, images, **how)
         plain = self.decide(views.centre)
+        if not len(views):
+            return plain
         probs = self.tuning.probs(self.tuning.logits(self.encoder, views, self.head.classes))
-        confidence = np.minimum(probs.max(axis=1, initial=0.0).astype(np.float64), 1.0)
+        confidence = np.minimum(probs.max(axis=1).astype(np.float64), 1.0)
         accepted = (plain.scores <= self.threshold) & (confidence >= self.minimum_confidence)
         inside = None if self.tuning.sets is None else self.tuning.sets(probs)
         return replace(plain, labels=probs.argmax(axis=1), confidence=confidence, accepted=accepted, sets=inside)
