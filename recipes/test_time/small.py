@@ -21,11 +21,12 @@ def main() -> None:
     parser.add_argument("sets", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("-m", "--model", action="append", metavar="NAME=PLACE", default=[])
+    parser.add_argument("--only", nargs="+", metavar="SET", help="some of the sets")
     parser.add_argument("--num-shards", type=int, default=1)
     parser.add_argument("--shard-index", type=int, default=0)
     args = parser.parse_args()
     job = {
-        **asked(json.loads((args.sets / "sets.json").read_text())),
+        **asked(json.loads((args.sets / "sets.json").read_text()), args.only),
         "models": dict(each.split("=", 1) for each in args.model or ["tiny=tiny"]),
         "images": IMAGES,
     }
@@ -38,7 +39,9 @@ def main() -> None:
     print(report.save(args.out, exist_ok=True))
 
 
-def asked(job: dict) -> dict:
+def asked(job: dict, only: list[str] | None) -> dict:
+    """What each set is asked, of all sets or of some."""
+    job["sets"] = [each for each in job["sets"] if only is None or each["name"] in only]
     for each in job["sets"]:
         if each["name"] in FEWER:
             each["questions"] = [question for question in QUESTIONS if question not in FEWER[each["name"]]]

@@ -1,4 +1,4 @@
-"""The tables of docs/studies/test_time.md from a finished study: `python -m recipes.test_time.summary OUT`.
+"""The tables of docs/studies/test_time.md from finished studies: `python -m recipes.test_time.summary OUT [OUT ...]`.
 
 Accuracy in percent. What stands in brackets is a 95 % interval: of a set's number over its images, of a mean or a claim
 over model-set pairs.
@@ -22,8 +22,8 @@ Records = Sequence[TuningRecord]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path)
-    found = read(parser.parse_args().out / "runs")
+    parser.add_argument("out", type=Path, nargs="+")
+    found = [each for out in parser.parse_args().out for each in read(out / "runs")]
     for title, rows in (
         ("Claims", claim_rows(found)),
         ("Every way, means over models and sets", mean_rows(found)),

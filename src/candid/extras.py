@@ -23,7 +23,11 @@ EXTRAS: dict[str, Extra] = {
     "openclip": Extra(
         "open_clip", "OpenCLIP checkpoints (open_clip:NAME/TAG)", "pip install 'candid-vision[openclip]'"
     ),
-    "fast": Extra("numba", "compiled kernels for large logit matrices and for views of images", "pip install 'candid-vision[fast]'"),
+    "fast": Extra(
+        "numba",
+        "compiled kernels for large logit matrices and for views of images",
+        "pip install 'candid-vision[fast]'",
+    ),
 }
 
 
