@@ -1,14 +1,17 @@
 """Views for test-time tuning: every operation against Pillow bit for bit, their law against a reference in Pillow."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image
 from scipy.stats import chisquare, ks_2samp, kstest
 
 from candid import data
 from candid.data import augmix, compiled, pillow_operations
-from candid.data.views import random_box
 
+REFERENCE = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "against" / "pillow_views.py"))
 SIZES = (224, 64, 33)
 LEVELS = {
     "autocontrast": [0.0],
@@ -136,34 +139,9 @@ def test_levels_follow_the_law():
 
 
 def reference_view(image, size, random):
-    """AugMix on a random crop as its authors' code does it in Pillow, with draws of its own order."""
-    box = random_box(image.height, image.width, random)
-    crop = image.crop((box.left, box.top, box.left + box.width, box.top + box.height))
-    crop = crop.resize((size, size), Image.Resampling.BILINEAR)
-    if random.random() < 0.5:
-        crop = ImageOps.mirror(crop)
-    level = lambda most: random.uniform(0.1, 1) * most / 10  # noqa: E731
-    sign = lambda: -1 if random.uniform() > 0.5 else 1  # noqa: E731
-    affine = lambda each, *m: each.transform((size, size), Image.AFFINE, m, resample=Image.BILINEAR)  # noqa: E731
-    operations = [
-        ImageOps.autocontrast,
-        ImageOps.equalize,
-        lambda each: ImageOps.posterize(each, 4 - int(level(4))),
-        lambda each: each.rotate(sign() * int(level(30)), resample=Image.BILINEAR),
-        lambda each: ImageOps.solarize(each, 256 - int(level(256))),
-        lambda each: affine(each, 1, sign() * level(0.3), 0, 0, 1, 0),
-        lambda each: affine(each, 1, 0, 0, sign() * level(0.3), 1, 0),
-        lambda each: affine(each, 1, 0, sign() * int(level(size / 3)), 0, 1, 0),
-        lambda each: affine(each, 1, 0, 0, 0, 1, sign() * int(level(size / 3))),
-    ]
-    weights, share = random.dirichlet([1, 1, 1]), random.beta(1, 1)
-    mixture = np.zeros((size, size, 3))
-    for weight in weights:
-        each = crop.copy()
-        for _ in range(random.integers(1, 4)):
-            each = operations[random.integers(9)](each)
-        mixture += weight * np.asarray(each, dtype=float)
-    return (share * np.asarray(crop, dtype=float) + (1 - share) * mixture).transpose(2, 0, 1)
+    """AugMix as its authors' code does it in Pillow, with draws of its own order; its range undone."""
+    made = REFERENCE["view"](image, random, size)
+    return ((made * REFERENCE["STD"] + REFERENCE["MEAN"]) * 255).numpy()
 
 
 def statistics(view):

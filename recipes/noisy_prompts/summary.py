@@ -14,6 +14,7 @@ import numpy as np
 from candid.workflows.prompting.claims import CLAIMS, claims
 from candid.workflows.prompting.pictures import over_draws
 from candid.workflows.prompting.record import COLUMNS, Record
+from recipes.tables import show
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
     found = read(parser.parse_args().out / "tables" / "all.csv")
     judged = sum(each.question != "zero-shot" and each.member == "one" for each in found)
     print(f"{judged:,} judged heads, models {', '.join(sorted({r.model for r in found}))}\n")
-    for title, rows in (
+    show((
         ("Claims", claim_rows(found)),
         ("Means over sets under flip-exact noise, CE unless it says otherwise", mean_rows(found)),
         ("Accuracy by variant, CE unless it says otherwise", noise_rows(found, "accuracy")),
@@ -37,13 +38,7 @@ def main() -> None:
         ("Gradients in class vectors", gradient_rows(found, "classes")),
         ("Epochs", epoch_rows(found)),
         ("No labels", unlabelled_rows(found)),
-    ):
-        print(f"## {title}\n")
-        for i, row in enumerate(rows):
-            print(f"| {' | '.join(map(str, row))} |")
-            if i == 0:
-                print(f"|{'---|' * len(row)}")
-        print()
+    ))  # fmt: skip
 
 
 def read(path: Path) -> list[Record]:

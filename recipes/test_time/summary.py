@@ -16,6 +16,7 @@ from candid.workflows.episodic.answers import difference, estimate, over_pairs
 from candid.workflows.episodic.measured import TEMPERATURE
 from candid.workflows.episodic.record import TuningRecord, load_records
 from candid.workflows.episodic.rules import CLAIMS, claims, gap, pairs, ranks
+from recipes.tables import show
 
 Records = Sequence[TuningRecord]
 
@@ -24,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, nargs="+")
     found = [each for out in parser.parse_args().out for each in read(out / "runs")]
-    for title, rows in (
+    show((
         ("Claims", claim_rows(found)),
         ("Every way, means over models and sets", mean_rows(found)),
         ("Against zero-shot with a temperature from 50 labels", against_rows(found)),
@@ -34,13 +35,7 @@ def main() -> None:
         ("Starts", start_rows(found)),
         ("Dispersion against ECE over prompts", prompt_rows(found)),
         ("Lambda", lambda_rows(found)),
-    ):
-        print(f"## {title}\n")
-        for i, row in enumerate(rows):
-            print(f"| {' | '.join(map(str, row))} |")
-            if i == 0:
-                print(f"|{'---|' * len(row)}")
-        print()
+    ))  # fmt: skip
 
 
 def read(folder: Path) -> list[TuningRecord]:

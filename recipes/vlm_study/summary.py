@@ -12,6 +12,7 @@ import numpy as np
 from candid.workflows.studying.claims import CLAIMS, claims
 from candid.workflows.studying.finding import Finding, ModelFindings
 from candid.workflows.studying.questions import ORACLE, OWN, SHIPPED
+from recipes.tables import show
 
 KNOWN = 0.35  # accuracy from which a model is said to know a set; chosen after the first look at the transfer matrix
 CIFAR = "cifar10"
@@ -24,7 +25,7 @@ def main() -> None:
     models = sorted(models, key=lambda model: (model.card.get("kind") != "vlm", model.name))
     findings = [each for model in models for each in model.findings]
     print(f"{len(models)} models, {sum(bool(model.failure) for model in models)} failed, {len(findings)} findings\n")
-    for title, rows in (
+    show((
         ("Claims", claim_rows(findings)),
         ("Every model on CIFAR-10 and its shifts", model_rows(models)),
         ("Every set, vision-language models", set_rows(findings)),
@@ -34,13 +35,7 @@ def main() -> None:
         ("Source of the labels", source_rows(findings)),
         ("Calibrators, against one temperature", calibrator_rows(findings)),
         ("Prediction sets", set_method_rows(findings)),
-    ):
-        print(f"## {title}\n")
-        for i, row in enumerate(rows):
-            print(f"| {' | '.join(map(str, row))} |")
-            if i == 0:
-                print(f"|{'---|' * len(row)}")
-        print()
+    ))  # fmt: skip
 
 
 def claim_rows(findings: list[Finding]) -> Iterable[tuple]:
