@@ -9,14 +9,10 @@ that other work on the machine counts for little.
 import argparse
 import json
 import os
-import resource
-import subprocess
-import sys
-import time
-from functools import cache
 
 import torch
 from against.dense_coop import Dense
+from against.processes import arguments, asked, peak, timed
 from against.random_towers import SIZES, candid_prompts, lengths_of, tower
 
 CHUNK = 100  # classes that the dense way holds at once: all of 1,000 would need some 40 GB
@@ -25,10 +21,7 @@ LENGTH, BATCH, EPOCHS, SHOTS = 16, 32, 50, 16
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--contender", help="used by the benchmark itself")
-    args = parser.parse_args()
+    args = arguments(parser)
     if args.contender:
         print(json.dumps(contend(json.loads(args.contender), args.device)))
         return
@@ -49,7 +42,7 @@ def steps(args: argparse.Namespace) -> None:
         asked if args.quick else [*asked, ("ViT-B/32", 1000, "four"), ("ViT-B/32", 1000, "ragged")]
     ):
         setting = {"size": size, "classes": classes, "names": names}
-        dense, ours = (run(args, "step", way=way, **setting) for way in ("dense", "candid"))
+        dense, ours = (asked(__file__, args.device, what="step", way=way, **setting) for way in ("dense", "candid"))
         assert abs(dense["sum"] - ours["sum"]) < 1e-3 * abs(dense["sum"]), "the two do not agree"
         print(f"| {size} | {classes:,} | {names} | {dense['seconds']:.3g} | {ours['seconds']:.3g} "
               f"| **{dense['seconds'] / ours['seconds']:.1f}** | {flops(size, classes, names):.1f} "
@@ -59,12 +52,14 @@ def steps(args: argparse.Namespace) -> None:
 
 def runs(args: argparse.Namespace) -> None:
     """A whole run: 50 epochs of 16 shots a class. Dense steps are measured and multiplied."""
-    image = run(args, "images", way="both")
+    image = asked(__file__, args.device, what="images", way="both")
     print("A run of 50 epochs, 16 shots, batch 32: images in every step, or 50 views of each encoded once\n")
     print("| classes | dense, h | candid, views made for it, h | times | views reused, h | times |\n|" + "---|" * 6)
     for classes in (100,) if args.quick else (100, 1000):
         setting = {"size": "ViT-B/32", "classes": classes, "names": "ragged"}
-        dense, ours = (run(args, "step", way=way, **setting)["seconds"] for way in ("dense", "candid"))
+        dense, ours = (
+            asked(__file__, args.device, what="step", way=way, **setting)["seconds"] for way in ("dense", "candid")
+        )
         many = EPOCHS * (SHOTS * classes // BATCH)
         theirs = many * (dense + BATCH * (image["augment"] + image["forward"]))
         bank = EPOCHS * SHOTS * classes * (image["augment"] + image["forward"])
@@ -81,25 +76,12 @@ def stacks(args: argparse.Namespace) -> None:
         "|---|---|---|---|---|---|"
     )
     for size, classes in (("tiny", 10), ("tiny", 43)) if args.quick else (("tiny", 10), ("tiny", 43), ("ViT-B/32", 10)):
-        found = [run(args, "step", way="candid", size=size, classes=classes, names="ragged", stacked=r)["seconds"] / r
-                 for r in (1, 4, 24)]  # fmt: skip
+        setting = {"way": "candid", "size": size, "classes": classes, "names": "ragged"}
+        found = [asked(__file__, args.device, what="step", stacked=r, **setting)["seconds"] / r for r in (1, 4, 24)]
         print(
             f"| {size} | {classes} | {' | '.join(f'{value:.4f}' for value in found)} | {found[0] / found[2]:.1f} |",
             flush=True,
         )
-
-
-def run(args: argparse.Namespace, what: str, **setting) -> dict:
-    return measured(args.device, json.dumps({"what": what, **setting}))
-
-
-@cache
-def measured(device: str, setting: str) -> dict:
-    command = [sys.executable, __file__, "--device", device, "--contender", setting]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    return json.loads(done.stdout)
 
 
 def contend(setting: dict, device: str) -> dict:
@@ -169,16 +151,6 @@ def images(device: str) -> dict:
     return {"augment": each, "forward": min(seconds) / BATCH}
 
 
-def timed(go, device: str) -> float:
-    """CPU seconds of this process, all threads together; on a GPU seconds of the clock."""
-    clock = time.process_time if device == "cpu" else time.perf_counter
-    started = clock()
-    go()
-    if device != "cpu":
-        torch.cuda.synchronize()
-    return clock() - started
-
-
 def flops(size: str, classes: int, names: str) -> float:
     """Multiplications of the dense way over candid's: linear maps and attention, the last block at end tokens alone."""
     width, layers, _ = SIZES[size]
@@ -193,12 +165,6 @@ def flops(size: str, classes: int, names: str) -> float:
     last = 2 * width**2 * (prefix - 1 + own) + 10 * width**2 * classes + 2 * width * sum(prefix + n for n in lengths)
     shared = (layers - 1) * (block(LENGTH, LENGTH * prefix) + block(own, seen)) + last
     return dense / shared
-
-
-def peak(device: str) -> float:
-    if device != "cpu":
-        return torch.cuda.max_memory_allocated() / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

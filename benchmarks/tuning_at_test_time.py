@@ -9,11 +9,7 @@ four context tokens. Every contender runs in a process of its own; seconds are C
 import argparse
 import json
 import os
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +17,7 @@ import torch
 from against.dense_coop import Dense
 from against.per_image_tuning import REGULARISERS, entropy_of_mean
 from against.pillow_views import centre, view
+from against.processes import arguments, asked, peak, timed
 from against.random_towers import candid_prompts, lengths_of, tower
 from PIL import Image
 
@@ -33,16 +30,13 @@ TOGETHER = {47: 24, 200: 12, 1000: 3}  # images that candid is given at once
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--contender", help="used by the benchmark itself")
-    args = parser.parse_args()
+    args = arguments(parser)
     if args.contender:
         print(json.dumps(contend(json.loads(args.contender), args.device)))
         return
     print(f"{args.device}, {os.environ.get('OMP_NUM_THREADS', 'all')} threads, torch {torch.__version__}\n")
-    views = {way: run(args, what="views", way=way)["seconds"] for way in ("loop", "candid")}
-    image = run(args, what="image")["seconds"]
+    views = {way: asked(__file__, args.device, what="views", way=way)["seconds"] for way in ("loop", "candid")}
+    image = asked(__file__, args.device, what="image")["seconds"]
     print(
         "| classes | way | views, s | image tower, s | text, s | whole image, s | MB of the text side |\n|" + "---|" * 7
     )
@@ -50,8 +44,11 @@ def main() -> None:
     for classes in (47, 200) if args.quick else (47, 200, 1000):
         with tempfile.TemporaryDirectory() as folder:
             made = str(Path(folder) / "views.npy")
-            run(args, what="make", classes=classes, made=made)
-            found = {way: run(args, what="text", way=way, classes=classes, made=made) for way in ("loop", "candid")}
+            asked(__file__, args.device, what="make", classes=classes, made=made)
+            found = {
+                way: asked(__file__, args.device, what="text", way=way, classes=classes, made=made)
+                for way in ("loop", "candid")
+            }
         gap = np.abs(np.array(found["loop"]["logits"]) - np.array(found["candid"]["logits"])).max()
         assert gap < 0.05, f"the two do not agree: {gap}"  # of logits at scale 100, float32
         rows = {"loop": (VIEWS - 1) * views["loop"], "candid": (VIEWS - 1) * views["candid"]}
@@ -67,14 +64,6 @@ def main() -> None:
         print(f"| {classes:,} | " + " | ".join(f"**{number:.1f}**" for number in numbers) + f" | {gap:.1e} |")
     print("\nMB: peak of the process above what it held before. The loop's text side is measured on 100 classes at a "
           "time and added up. With features of views at hand, what is left of an image is its text side.")  # fmt: skip
-
-
-def run(args: argparse.Namespace, **setting) -> dict:
-    command = [sys.executable, __file__, "--device", args.device, "--contender", json.dumps(setting)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    return json.loads(done.stdout)
 
 
 def contend(setting: dict, device: str) -> dict:
@@ -186,23 +175,6 @@ def candid(model, ids, classes: int, start, seen, device: str):
 
     seconds = timed(go, device)
     return found[0], seconds / len(seen)
-
-
-def timed(go, device: str) -> float:
-    """CPU seconds of this process, all threads together; on a GPU seconds of the clock."""
-    clock = time.process_time if device == "cpu" else time.perf_counter
-    started = clock()
-    go()
-    if device != "cpu":
-        torch.cuda.synchronize()
-    return clock() - started
-
-
-def peak(device: str) -> float:
-    """MB."""
-    if device != "cpu":
-        return torch.cuda.max_memory_allocated() / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 if __name__ == "__main__":
