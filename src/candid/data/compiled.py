@@ -184,20 +184,32 @@ def _sampled(planes, c, at_x, at_y):
 @_jit
 @no_type_check
 def _affine(planes, m, out):
+    """Where a row of the result lies in the image first, then its pixels, plane by plane."""
     height, width = planes.shape[1:]
+    left, over = np.empty(width, np.uint32), np.empty(width, np.uint32)  # unsigned: no index is looked at from behind
+    dx, dy = np.empty(width, np.float64), np.empty(width, np.float64)
     for y in range(height):
+        start, stop = width, 0  # between them all four neighbours are inside
         for x in range(width):
-            at_x = m[0] * (x + 0.5) + m[1] * (y + 0.5) + m[2]
-            at_y = m[3] * (x + 0.5) + m[4] * (y + 0.5) + m[5]
-            left, over = np.int64(math.floor(at_x - 0.5)), np.int64(math.floor(at_y - 0.5))
-            if 0 <= left < width - 1 and 0 <= over < height - 1:
-                dx, dy = at_x - 0.5 - left, at_y - 0.5 - over
-                for c in range(3):
-                    above, below = planes[c, over], planes[c, over + 1]
-                    one = above[left] + dx * (np.float64(above[left + 1]) - above[left])
-                    two = below[left] + dx * (np.float64(below[left + 1]) - below[left])
-                    out[c, y, x] = int(one + dy * (two - one))
-            else:
+            at_x = m[0] * (x + 0.5) + m[1] * (y + 0.5) + m[2] - 0.5
+            at_y = m[3] * (x + 0.5) + m[4] * (y + 0.5) + m[5] - 0.5
+            column, row = math.floor(at_x), math.floor(at_y)
+            dx[x], dy[x] = at_x - column, at_y - row
+            if 0 <= column < width - 1 and 0 <= row < height - 1:
+                left[x], over[x] = np.uint32(column), np.uint32(row)
+                start, stop = min(start, x), x + 1
+        for c in range(3):
+            plane, to = planes[c], out[c, y]
+            for x in range(start, stop):  # a line meets a rectangle in one piece
+                i, j = over[x], left[x]
+                one = plane[i, j] + dx[x] * (np.float64(plane[i, j + np.uint32(1)]) - plane[i, j])
+                i += np.uint32(1)
+                two = plane[i, j] + dx[x] * (np.float64(plane[i, j + np.uint32(1)]) - plane[i, j])
+                to[x] = np.int32(one + dy[x] * (two - one))
+        for x in range(width):
+            if x < start or x >= stop:
+                at_x = m[0] * (x + 0.5) + m[1] * (y + 0.5) + m[2]
+                at_y = m[3] * (x + 0.5) + m[4] * (y + 0.5) + m[5]
                 for c in range(3):
                     out[c, y, x] = _sampled(planes, c, at_x, at_y)
 
