@@ -122,6 +122,12 @@ def test_neither_order_nor_company_changes_an_image(model, views, method):
         np.testing.assert_allclose(together, other, rtol=0, atol=1e-12 * model.scale)
 
 
+@pytest.mark.parametrize("method", ["zero-shot", "constant"])
+def test_what_looks_at_no_views_needs_the_centre_crop_alone(model, views, method):
+    whole = tune.test_time(model, views, NAMES, method=method)
+    np.testing.assert_allclose(tune.test_time(model, views[:, :1], NAMES, method=method), whole, rtol=0, atol=1e-13)
+
+
 def test_constant_is_a_head(model, views):
     head = tune.constant_head(model, NAMES)
     logits = tune.test_time(model, views, NAMES, method="constant")
@@ -265,6 +271,11 @@ def test_bad_input_is_named(model, views, said, wrong):
 def test_views_of_another_model_are_refused(model):
     with pytest.raises(InputError, match="expected views"):
         tune.test_time(model, np.zeros((5, 8, 3)), NAMES)
+
+
+def test_views_that_are_no_numbers_are_refused(model, views):
+    with pytest.raises(InputError, match="not finite"):
+        tune.test_time(model, np.where(views > 0.5, np.nan, views), NAMES, select=0.2)
 
 
 def test_no_images_give_no_rows(model):

@@ -147,21 +147,23 @@ class TestTimeTuner:
                 f"expected views of shape (images, views, {self.model.dim}), got {views.shape}; "
                 "make them with the same model"
             )
-        kept(views.shape[1], self.select)
+        if not np.isfinite(views).all():
+            raise InputError("views hold values that are not finite; encode the images again, in float32")
+        if self.way.entropy:
+            kept(views.shape[1], self.select)
         found = [self._averaged(views[at : at + IMAGES_AT_ONCE]) for at in range(0, len(views), IMAGES_AT_ONCE)]
         return np.concatenate(found) if found else np.zeros((0, len(self.classes)), np.float32)
 
     def _averaged(self, views: Float[np.ndarray, "n v d"]) -> Float[np.ndarray, "n k"]:
-        found = [
-            outcomes(
-                start, start.see(start.own(views), self.select), self.way, select=self.select, lr=self.lr,
-                weight_decay=self.weight_decay, steps=self.steps,
-            )
-            for start in self.starts
-        ]  # fmt: skip
+        how = {"select": self.select, "lr": self.lr, "weight_decay": self.weight_decay}
+        found = [outcomes(start, self._seen(start, views), self.way, steps=self.steps, **how) for start in self.starts]
         logits = [torch.cat([each.logits for each in every]) for every in found]
         mean: np.ndarray = torch.stack(logits).mean(dim=0).cpu().numpy()
         return mean
+
+    def _seen(self, start: Episodes, views: Float[np.ndarray, "n v d"]) -> Seen:
+        own = start.own(views)
+        return start.see(own, self.select) if self.way.entropy else Seen(own, own[:, :0], start.start[None, :0])
 
 
 class Outcome(NamedTuple):
