@@ -153,16 +153,19 @@ def lambda_rows(found: Records) -> Iterable[tuple]:
 
 
 def percent(found: Estimate | None, sign: str = "") -> str:
-    return "" if found is None else spanned([100 * each for each in (found.value, found.low, found.high)], f"{sign}.1f")
+    return spanned(found, 100, f"{sign}.1f")
 
 
 def number(found: Estimate | None, sign: str = "") -> str:
-    return "" if found is None else spanned([found.value, found.low, found.high], f"{sign}.3f")
+    return spanned(found, 1, f"{sign}.3f")
 
 
-def spanned(numbers: Sequence[float], form: str) -> str:
-    value, low, high = (f"{each:{form}}" for each in numbers)
-    return f"{value} ({low} to {high})"
+def spanned(found: Estimate | None, times: int, form: str) -> str:
+    """The number with its interval; of fewer than three pairs there is none."""
+    if found is None:
+        return ""
+    value, low, high = (f"{times * each:{form}}" for each in (found.value, found.low, found.high))
+    return f"{value} ({low} to {high})" if found.n > 2 else value
 
 
 if __name__ == "__main__":
