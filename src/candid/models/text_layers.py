@@ -62,7 +62,8 @@ class TextLayers:
 
 def text_layers(module: Any) -> TextLayers | str:
     """The layers of the module's causal text tower, or why it is none that is known."""
-    if type(module).__name__ == "CLIPModel" and hasattr(module, "text_model"):
+    text = type(getattr(module, "text_model", None)).__name__
+    if type(module).__name__ == "CLIPModel" or text == "CLIPTextModel":  # alone, or one of two towers
         return _transformers(module)
     if hasattr(module, "text_projection") and hasattr(module, "transformer"):
         return _open_clip(module)
