@@ -4,6 +4,7 @@ import gc
 import weakref
 
 import checkpoints
+import dual_checkpoints
 import numpy as np
 import pytest
 import torch
@@ -213,3 +214,14 @@ def test_bad_input_is_one_clear_line(tiny, call, line):
 def test_unknown_position(tiny):
     with pytest.raises((InputError, TypeCheckError)):
         tune.Prompts.learned(tiny, ["a"], length=2, position="last")
+
+
+def test_a_dual_encoder_with_clips_text_tower_shares(tmp_path):
+    """What a wrapper of two towers holds is known by its text tower, not by the wrapper's name."""
+    model = models.load(str(dual_checkpoints.dual_checkpoint(tmp_path / "dual", "vit", "clip")))
+    model.module.to(torch.float64)
+    tower, own = both(model)
+    assert tower.shares
+    wording = written(model.token_ids, ["cat", "a big dog"], template="a photo of a {}.", limit=tower.limit)
+    found, expected = (tune.Prompts(each, wording)() for each in (tower, own))
+    assert (found - expected).abs().max() <= BOUND[torch.float64]
