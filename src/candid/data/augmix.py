@@ -114,15 +114,15 @@ def crop_of(planes: UInt8[np.ndarray, "a b c"], box: tuple[int, int, int, int], 
 
 def mixed(crop: Planes, mix: Mix) -> Float32[np.ndarray, "3 height width"]:
     """The mixture, 0 to 255, not rounded."""
-    total = np.float32(mix.share) * crop.astype(np.float32)
-    for weight, chain in zip(mix.weights, mix.chains, strict=True):
-        share = np.float32((1 - mix.share) * weight)
+    total = np.zeros(crop.shape, np.float32)
+    chains = ((), *mix.chains)  # the first leaves the crop as it is
+    for share, chain in zip((mix.share, *((1 - mix.share) * mix.weights)), chains, strict=True):
         if fast():
             from candid.data import compiled
 
-            compiled.add(total, compiled.chained(crop, chain), share)
+            compiled.add(total, compiled.chained(crop, chain), np.float32(share))
         else:
             from candid.data.pillow_operations import chained
 
-            total += share * chained(crop, chain).astype(np.float32)
+            total += np.float32(share) * chained(crop, chain).astype(np.float32)
     return total

@@ -60,9 +60,9 @@ def _resized(planes, top, left, height, width, size, flip):
             to = size - 1 - at if flip else at
             sums[:height] = HALF
             for i in range(count[at]):
-                column, weight = planes[c, left + first[at] + i], weights[at, i]
+                column, weight = planes[c, left + first[at] + i, top : top + height], weights[at, i]
                 for y in range(height):
-                    sums[y] += np.int32(column[top + y]) * weight
+                    sums[y] += np.int32(np.int32(column[y]) * weight)
             for y in range(height):
                 narrow[c, y, to] = sums[y] >> PRECISION
     _weights(height, size, first, count, weights)
@@ -72,7 +72,7 @@ def _resized(planes, top, left, height, width, size, flip):
             for i in range(count[at]):
                 row, weight = narrow[c, first[at] + i], weights[at, i]
                 for x in range(size):
-                    sums[x] += np.int32(row[x]) * weight
+                    sums[x] += np.int32(np.int32(row[x]) * weight)
             for x in range(size):
                 out[c, at, x] = sums[x] >> PRECISION
     return out
@@ -186,25 +186,26 @@ def _sampled(planes, c, at_x, at_y):
 def _affine(planes, m, out):
     """Where a row of the result lies in the image first, then its pixels, plane by plane."""
     height, width = planes.shape[1:]
-    left, over = np.empty(width, np.uint32), np.empty(width, np.uint32)  # unsigned: no index is looked at from behind
+    place = np.empty(width, np.uint64)  # unsigned: no index is looked at from behind
     dx, dy = np.empty(width, np.float64), np.empty(width, np.float64)
+    right, below = np.uint64(1), np.uint64(width)
     for y in range(height):
-        start, stop = width, 0  # between them all four neighbours are inside
+        start, stop = width, 0  # between them all four neighbours are inside: a line meets a square in one piece
         for x in range(width):
             at_x = m[0] * (x + 0.5) + m[1] * (y + 0.5) + m[2] - 0.5
             at_y = m[3] * (x + 0.5) + m[4] * (y + 0.5) + m[5] - 0.5
             column, row = math.floor(at_x), math.floor(at_y)
             dx[x], dy[x] = at_x - column, at_y - row
             if 0 <= column < width - 1 and 0 <= row < height - 1:
-                left[x], over[x] = np.uint32(column), np.uint32(row)
+                place[x] = np.uint64(row * width + column)
                 start, stop = min(start, x), x + 1
         for c in range(3):
-            plane, to = planes[c], out[c, y]
-            for x in range(start, stop):  # a line meets a rectangle in one piece
-                i, j = over[x], left[x]
-                one = plane[i, j] + dx[x] * (np.float64(plane[i, j + np.uint32(1)]) - plane[i, j])
-                i += np.uint32(1)
-                two = plane[i, j] + dx[x] * (np.float64(plane[i, j + np.uint32(1)]) - plane[i, j])
+            plane, to = planes[c].reshape(-1), out[c, y]
+            for x in range(start, stop):
+                i = place[x]
+                one = plane[i] + dx[x] * (np.float64(plane[i + right]) - plane[i])
+                i += below
+                two = plane[i] + dx[x] * (np.float64(plane[i + right]) - plane[i])
                 to[x] = np.int32(one + dy[x] * (two - one))
         for x in range(width):
             if x < start or x >= stop:
