@@ -183,44 +183,54 @@ def _sampled(planes, c, at_x, at_y):
 
 @_jit
 @no_type_check
+def _between(one, two, part, out):
+    """Row `one` moved by a part of the way to row `two`."""
+    for i in range(len(out)):
+        out[i] = np.int32(one[i] + part[i] * (np.float64(two[i]) - one[i]))
+
+
+@_jit
+@no_type_check
+def _among(plane, place, width, dx, dy, out):
+    """Pixels side by side, each from four neighbours: two of one row and two of the next."""
+    n = len(out)
+    one, two = plane[place : place + n], plane[place + 1 : place + 1 + n]
+    three, four = plane[place + width : place + width + n], plane[place + width + 1 : place + width + 1 + n]
+    for i in range(n):
+        over = one[i] + dx[i] * (np.float64(two[i]) - one[i])
+        under = three[i] + dx[i] * (np.float64(four[i]) - three[i])
+        out[i] = np.int32(over + dy[i] * (under - over))
+
+
+@_jit
+@no_type_check
 def _affine(planes, m, out):
-    """Where a row of the result lies in the image first, then its pixels, plane by plane."""
+    """Where a row of the result lies in the image first; then runs of it whose neighbours stand side by side there."""
     height, width = planes.shape[1:]
-    place = np.empty(width, np.uint64)  # unsigned: no index is looked at from behind
+    place = np.empty(width, np.int64)
     dx, dy = np.empty(width, np.float64), np.empty(width, np.float64)
-    right, below = np.uint64(1), np.uint64(width)
     for y in range(height):
-        start, stop = width, 0  # between them all four neighbours are inside: a line meets a square in one piece
         for x in range(width):
             at_x = m[0] * (x + 0.5) + m[1] * (y + 0.5) + m[2] - 0.5
             at_y = m[3] * (x + 0.5) + m[4] * (y + 0.5) + m[5] - 0.5
             column, row = math.floor(at_x), math.floor(at_y)
             dx[x], dy[x] = at_x - column, at_y - row
-            if 0 <= column < width - 1 and 0 <= row < height - 1:
-                place[x] = np.uint64(row * width + column)
-                start, stop = min(start, x), x + 1
-        for c in range(3):
-            plane, to = planes[c].reshape(-1), out[c, y]
-            for x in range(start, stop):
-                i = place[x]
-                one = plane[i] + dx[x] * (np.float64(plane[i + right]) - plane[i])
-                i += below
-                two = plane[i] + dx[x] * (np.float64(plane[i + right]) - plane[i])
-                to[x] = np.int32(one + dy[x] * (two - one))
-        for x in range(width):
-            if x < start or x >= stop:
-                at_x = m[0] * (x + 0.5) + m[1] * (y + 0.5) + m[2]
-                at_y = m[3] * (x + 0.5) + m[4] * (y + 0.5) + m[5]
-                for c in range(3):
-                    out[c, y, x] = _sampled(planes, c, at_x, at_y)
-
-
-@_jit
-@no_type_check
-def _between(one, two, part, out):
-    """Row `one` moved by a part of the way to row `two`."""
-    for i in range(len(out)):
-        out[i] = np.int32(one[i] + part[i] * (np.float64(two[i]) - one[i]))
+            inside = 0 <= column < width - 1 and 0 <= row < height - 1
+            place[x] = np.int64(row) * width + np.int64(column) if inside else -2 * x - 2  # never in a run
+        start = 0
+        while start < width:
+            stop = start + 1
+            while stop < width and place[stop] == place[stop - 1] + 1:
+                stop += 1
+            for c in range(3):
+                if place[start] >= 0:
+                    _among(planes[c].reshape(-1), place[start], width, dx[start:stop], dy[start:stop],
+                           out[c, y, start:stop])  # fmt: skip
+                else:
+                    at_x = m[0] * (start + 0.5) + m[1] * (y + 0.5) + m[2]
+                    at_y = m[3] * (start + 0.5) + m[4] * (y + 0.5) + m[5]
+                    out[c, y, start] = _sampled(planes, c, at_x, at_y)
+            start = stop
 
 
 @_jit
