@@ -64,9 +64,10 @@ def compare_ways(
         seen = [start.see(start.own(part), select) for start in starts]
         for label, way in ways.items():
             every = [list(outcomes(start, each, way, select=select)) for start, each in zip(starts, seen, strict=True)]
-            logits[label].append(torch.stack([torch.cat([one.logits for one in found]) for found in every]).mean(dim=0))
+            mean = torch.stack([torch.cat([one.logits for one in found]) for found in every]).mean(dim=0)
+            logits[label].append(mean.cpu())  # an accelerator's memory is for what is computed next
             for name, values in _look(starts[0], seen[0], way, every[0]).items():
-                numbers[label].setdefault(name, []).append(values)
+                numbers[label].setdefault(name, []).append(values.cpu())
         done += len(part)
         if progress is not None:
             progress(done)
@@ -101,5 +102,5 @@ def _look(start: Episodes, seen: Seen, way: Way, found: Sequence[Outcome]) -> di
 
 
 def _array(parts: Sequence[Tensor]) -> np.ndarray:
-    found: np.ndarray = torch.cat(list(parts)).cpu().numpy()
+    found: np.ndarray = torch.cat(list(parts)).numpy()
     return found
