@@ -207,16 +207,16 @@ def _among(plane, place, width, dx, dy, out):
 def _affine(planes, m, out):
     """Where a row of the result lies in the image first; then runs of it whose neighbours stand side by side there."""
     height, width = planes.shape[1:]
-    place = np.empty(width, np.int64)
+    place = np.empty(width, np.int32)
     dx, dy = np.empty(width, np.float64), np.empty(width, np.float64)
     for y in range(height):
         for x in range(width):
             at_x = m[0] * (x + 0.5) + m[1] * (y + 0.5) + m[2] - 0.5
             at_y = m[3] * (x + 0.5) + m[4] * (y + 0.5) + m[5] - 0.5
-            column, row = math.floor(at_x), math.floor(at_y)
+            column, row = np.floor(at_x), np.floor(at_y)
             dx[x], dy[x] = at_x - column, at_y - row
-            inside = 0 <= column < width - 1 and 0 <= row < height - 1
-            place[x] = np.int64(row) * width + np.int64(column) if inside else -2 * x - 2  # never in a run
+            inside = (column >= 0.0) & (column < width - 1.0) & (row >= 0.0) & (row < height - 1.0)
+            place[x] = np.int32(row * width + column) if inside else np.int32(-2 * x - 2)  # never in a run
         start = 0
         while start < width:
             stop = start + 1
