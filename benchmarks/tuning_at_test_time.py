@@ -25,7 +25,7 @@ SIZE, LENGTH, VIEWS = "ViT-B/16", 4, 64
 CHUNK = 100  # classes that the dense way holds at once: all of 1,000 would need some 40 GB
 MADE, ENCODED = 63, 20  # views that are made, and views that are encoded, to time one
 COEFFICIENT, RATE, SCALE = 50.0, 0.005, 100.0
-TOGETHER = {47: 24, 200: 12, 1000: 3}  # images that candid is given at once
+TOGETHER = {47: 32, 200: 16, 1000: 6}  # images that candid is given at once
 
 
 def main() -> None:

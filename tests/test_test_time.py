@@ -105,6 +105,17 @@ def test_several_steps_are_the_loops(model, views, method):
     assert np.abs(found - expected).max() <= 1e-10 * model.scale  # three steps near sign flips amplify rounding
 
 
+@pytest.mark.parametrize("template", SOURCES)
+def test_classes_in_blocks_give_the_same(model, views, template, monkeypatch):
+    whole = tune.test_time(model, views, NAMES, template=template, select=0.2, steps=2)
+    monkeypatch.setattr("candid.tune.episodes.WIDEST", 16 * 32 * 7)  # seven rows of tokens at a time
+    start = tune.Episodes.written(model, NAMES, template)
+    assert len(start._blocks) > 2
+    assert start.images_at_once == 1
+    blocks = tune.test_time(model, views, NAMES, template=template, select=0.2, steps=2)
+    np.testing.assert_allclose(blocks, whole, rtol=0, atol=1e-12 * model.scale)
+
+
 def test_several_templates_are_averaged(model, views):
     templates = list(SOURCES)
     each = [tune.test_time(model, views, NAMES, method="c-tpt", template=t, select=0.2) for t in templates]

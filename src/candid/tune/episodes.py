@@ -25,7 +25,9 @@ from candid.tune.wording import ended, written
 __all__ = ["Episodes", "Seen", "Step", "random_context"]
 
 Tensor = torch.Tensor
-ROWS_AT_ONCE = 4096  # token rows that go through the tower together; more do not go faster and take memory
+WIDEST = (
+    1 << 24
+)  # bytes of the widest activation of what goes through the tower together: allocators map larger ones anew
 SPREAD = 0.02  # standard deviation of a random context, that of CLIP's own initialisation
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # AdamW's
 
@@ -93,7 +95,7 @@ class Episodes:
         """The context at its start (1, 1, M, w) and the class rows (k, d) with their graph."""
         with torch.enable_grad():
             context = self.start[None, None].clone().requires_grad_()
-            return context, self.prompts(context)[0]
+            return context, self._rows(context)[0]
 
     @property
     def rows(self) -> Float[Tensor, "k d"]:
@@ -103,8 +105,31 @@ class Episodes:
     @property
     def images_at_once(self) -> int:
         """How many images go through the text tower together."""
-        longest = max(self.prompts.wording.lengths()) - len(self.prompts.wording.head)
-        return max(1, ROWS_AT_ONCE // (len(self.prompts.wording.classes) * longest))
+        return max(1, self._most // sum(self._own))
+
+    @property
+    def _own(self) -> list[int]:
+        """Tokens of every class that are its own."""
+        wording = self.prompts.wording
+        return [len(n) + wording.after + len(t) for n, t in zip(wording.names, wording.tails, strict=True)]
+
+    @property
+    def _most(self) -> int:
+        return max(1, WIDEST // (4 * 4 * self.prompts.width))  # four bytes a number, four widths in a block
+
+    @cached_property
+    def _blocks(self) -> list[Prompts]:
+        """The class list in turn, as many classes as go through the tower together."""
+        edges, rows = [0], 0
+        for place, own in enumerate(self._own):
+            if rows and rows + own > self._most:
+                edges, rows = [*edges, place], 0
+            rows += own
+        spans = pairwise([*edges, len(self._own)])
+        return [Prompts(self.prompts.tower, self.prompts.wording.part(slice(*span))) for span in spans]
+
+    def _rows(self, contexts: Float[Tensor, "r 1 m w"]) -> Float[Tensor, "r k d"]:
+        return torch.cat([block(contexts) for block in self._blocks], dim=1)
 
     def own(self, views: Float[np.ndarray, "n v d"]) -> Float[Tensor, "n v d"]:
         """Views where the prompt is, in its precision."""
@@ -153,7 +178,7 @@ class Episodes:
     def rows_of(self, contexts: Float[Tensor, "r m w"]) -> Float[Tensor, "r k d"]:
         """Class rows of moved prompts."""
         with torch.no_grad():
-            return self.prompts(contexts[:, None])
+            return self._rows(contexts[:, None])
 
     def tuned(
         self, seen: Seen, *, method: str | None = None, coefficient: float = 0.0, rate: float = 0.005,
@@ -189,7 +214,7 @@ class Episodes:
         """Slope of the whole loss at contexts that have moved apart."""
         with torch.enable_grad():
             own = contexts.detach()[:, None].requires_grad_()
-            rows = self.prompts(own)
+            rows = self._rows(own)
             loss = (rows * self._upstream(selected, rows.detach())).sum()  # its slope by rows is that of the entropy
             if method is not None:
                 loss = loss + coefficient * torch.stack([_dispersion(method).term(each) for each in rows]).sum()

@@ -44,6 +44,11 @@ class Wording:
         """Number of context tokens."""
         return self.before + self.after
 
+    def part(self, classes: slice) -> "Wording":
+        """The wording of some of the classes."""
+        parts = {name: getattr(self, name)[classes] for name in ("classes", "names", "tails", "texts")}
+        return replace(self, **parts)
+
     def lengths(self) -> list[int]:
         """Tokens of each class's whole prompt."""
         fixed = len(self.head) + self.length
