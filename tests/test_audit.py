@@ -12,7 +12,7 @@ from candid.calibrate import Temperature
 from candid.errors import InputError, NoOptimum
 from candid.report.content import Row, Section
 from candid.types import Features, Head
-from candid.workflows.auditing import ranked, resampled
+from candid.workflows.auditing import resampled
 from candid.workflows.auditing.abstaining import own_probability
 from candid.workflows.auditing.calibration import calibration, fit_temperature, null_ece
 from candid.workflows.auditing.detection import detection
@@ -20,10 +20,10 @@ from candid.workflows.auditing.evidence import Evidence, LabelledSet, align
 from candid.workflows.auditing.findings import Findings, audit_features
 from candid.workflows.auditing.labels import ece_at, sizes
 from candid.workflows.auditing.part import NUMBERS, Part
-from candid.workflows.auditing.ranked import ranking
 from candid.workflows.auditing.shift import shift
 from candid.workflows.auditing.split import stratified_order
 from candid.workflows.auditing.verdict import verdict
+from candid.workflows.detectors import DETECTORS
 from candid.workflows.judged import judge
 
 TRUE_TEMPERATURE = 2.0
@@ -209,20 +209,6 @@ def test_the_interval_of_a_mean_covers_the_truth_about_95_times_in_100():
     assert 180 <= covered <= 198
 
 
-@pytest.mark.parametrize("step", [None, 1.0, 0.5])
-def test_ranking_numbers_equal_the_metrics_with_and_without_ties(step):
-    rng = np.random.default_rng(8)
-    known, unknown = rng.normal(size=400), rng.normal(1.0, 1.5, size=150)
-    if step:
-        known, unknown = np.floor(known / step) * step, np.floor(unknown / step) * step
-    levels, place = np.unique(np.concatenate([known, unknown]), return_inverse=True)
-    counts = [np.bincount(part, minlength=len(levels)) for part in (place[:400], place[400:])]
-    direct = ranked.numbers_of(*counts)
-    for name, found in ranking(known, unknown, seed=0).items():
-        assert direct[name] == pytest.approx(found.value, abs=1e-12), name
-        assert 0 <= found.low <= found.value <= found.high <= 1
-
-
 # what the audit says
 
 
@@ -397,7 +383,8 @@ def test_detection_numbers_equal_the_metrics(evidence, findings):
     assert found["fpr95_known_positive"] == pytest.approx(metrics.fpr_at_tpr(known, unknown, positive="known"))
     assert found["fpr95_unknown_positive"] == pytest.approx(metrics.fpr_at_tpr(known, unknown, positive="unknown"))
     assert found["aupr_known_positive"] == pytest.approx(metrics.aupr(known, unknown, positive="known"))
-    assert {row.slice.split(", ")[1] for row in findings.rows if row.metric == "auroc"} == {*detect.METHODS, "mcm"}
+    suited = {name for name in DETECTORS if detect.METHODS[name].suits != "rectified"}
+    assert {row.slice.split(", ")[1] for row in findings.rows if row.metric == "auroc"} == suited
 
 
 def test_the_threshold_keeps_95_of_100_of_the_rows_it_is_from_and_is_judged_on_others(evidence, findings):

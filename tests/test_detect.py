@@ -8,10 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 from scipy.stats import entropy as scipy_entropy
+from scipy.stats import norm as NORMAL
 
 from candid import detect
 from candid.arrays import log_softmax, softmax
 from candid.errors import InputError
+
+OF_LOGITS = sorted(name for name, each in detect.METHODS.items() if each.takes == ("logits",) and not each.fits)
 
 
 def sample(n=100, k=9, dtype=np.float32):
@@ -50,14 +53,14 @@ def test_energy_moves_with_a_shift_and_msp_does_not():
     assert detect.msp(logits + 5) == pytest.approx(detect.msp(logits))
 
 
-@pytest.mark.parametrize("name", sorted(detect.METHODS))
+@pytest.mark.parametrize("name", OF_LOGITS)
 def test_masked_classes_count_for_nothing(name):
     logits = sample()
     wide = np.concatenate([logits, np.full((100, 4), -np.inf, dtype=np.float32)], axis=1)
     assert detect.METHODS[name](wide) == pytest.approx(detect.METHODS[name](logits), rel=1e-12)
 
 
-@pytest.mark.parametrize("name", sorted(detect.METHODS))
+@pytest.mark.parametrize("name", OF_LOGITS)
 def test_higher_means_further_from_known(name):
     sure, unsure = np.array([[12.0, 0.0, 0.0]]), np.array([[1.0, 0.9, 0.8]])
     score = detect.METHODS[name]
@@ -115,3 +118,52 @@ def test_bad_thresholds_are_refused():
         detect.threshold(np.array([0.0, np.nan]))
     with pytest.raises(InputError, match="keep"):
         detect.threshold(np.array([0.0]), keep=95.0)
+
+
+@pytest.mark.parametrize(("guarantee", "low"), [("average", 0.0), ("sure", 0.9)])
+def test_a_threshold_refuses_new_known_inputs_as_seldom_as_it_promises(guarantee, low):
+    rng = np.random.default_rng(0)
+    refused = np.empty(1000)
+    for i in range(1000):
+        found = detect.Threshold.fit(rng.normal(size=120), keep=0.9, guarantee=guarantee, confidence=0.95)
+        refused[i] = 1 - NORMAL.cdf(found.values[0])
+    if guarantee == "average":
+        assert refused.mean() == pytest.approx(found.refusal().value, abs=3 * refused.std() / 1000**0.5)
+        assert refused.mean() <= 0.1
+    else:
+        assert (refused <= 0.1).mean() == pytest.approx(0.95, abs=0.025)
+    inside = (refused >= found.refusal().low) & (refused <= found.refusal().high)
+    assert inside.mean() == pytest.approx(0.95, abs=0.025)
+
+
+def test_thresholds_by_class_hold_for_each_class_and_say_where_rows_are_too_few():
+    rng = np.random.default_rng(0)
+    predicted = np.repeat([0, 1, 2], [200, 200, 5])
+    scores = rng.normal(size=405) + 10 * predicted
+    found = detect.Threshold.fit(scores, predicted, classes=4, keep=0.95)
+    assert found.counts.tolist() == [200, 200, 5, 0]
+    assert np.isinf(found.values[2:]).all()  # 5 rows promise nothing at 95 %
+    assert found.values[1] == detect.conformal_threshold(scores[predicted == 1], keep=0.95)
+    assert found(scores, predicted)[predicted == 0].mean() >= 0.95
+    assert found.refusal(3).high == 0.0
+    with pytest.raises(InputError, match="pass the predicted classes"):
+        found(scores)
+
+
+def test_where_nothing_changes_the_chance_is_uniform_and_a_shift_makes_it_tiny():
+    rng = np.random.default_rng(0)
+    chances = []
+    for _ in range(400):
+        found = detect.Threshold.fit(rng.normal(size=200), keep=0.9)
+        chances.append(found.under_shift(rng.normal(size=300))[0].chance)
+    assert np.mean(np.array(chances) < 0.05) == pytest.approx(0.05, abs=0.035)
+    moved = found.under_shift(rng.normal(1.0, 1, size=300))[0]
+    assert moved.chance < 1e-4
+    assert moved.refused.low > moved.expected
+
+
+def test_thresholds_refuse_what_they_cannot_promise():
+    with pytest.raises(InputError, match="40 scores cannot promise"):
+        detect.Threshold.fit(np.arange(40.0), keep=0.95, guarantee="sure", confidence=0.99)
+    with pytest.raises(InputError, match="lie in"):
+        detect.Threshold.fit(np.arange(40.0), keep=1.0, guarantee="sure")

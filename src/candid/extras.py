@@ -20,6 +20,9 @@ class Extra:
 
 
 EXTRAS: dict[str, Extra] = {
+    "faiss": Extra(
+        "faiss", "approximate nearest neighbours in banks of known images", "pip install 'candid-vision[faiss]'"
+    ),
     "openclip": Extra(
         "open_clip", "OpenCLIP checkpoints (open_clip:NAME/TAG)", "pip install 'candid-vision[openclip]'"
     ),

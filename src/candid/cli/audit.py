@@ -17,6 +17,7 @@ from candid.files import output_folder
 from candid.report import Report
 from candid.types import ImageSet
 from candid.workflows.calibrators import CALIBRATORS
+from candid.workflows.detectors import DETECTORS
 
 EMBEDDED = "tiny"
 
@@ -53,7 +54,9 @@ class Sets:
 @click.option("--labels", type=click.IntRange(0), help="Labelled images that may fit the calibrator; half by default.")
 @click.option("--keep", type=click.FloatRange(0, 1, min_open=True), default=0.95, show_default=True,
               help="Share of known images the outlier threshold keeps.")  # fmt: skip
-@click.option("--detector", default="mcm", show_default=True, help="Outlier score of the threshold and the predictor.")
+@click.option("--detector", default="mcm", show_default=True,
+              help=f"Outlier score of the threshold and the predictor: {', '.join(DETECTORS)}; auto chooses among "
+              "them by images made from the known ones.")  # fmt: skip
 @click.option("--calibrator", default="temperature", show_default=True,
               help=f"What mends the confidence: {', '.join(CALIBRATORS)}.")  # fmt: skip
 @click.option("--coverage", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9, show_default=True,

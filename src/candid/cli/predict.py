@@ -10,6 +10,7 @@ from candid.cli.options import debug
 from candid.cli.progress import bar
 from candid.errors import InputError
 from candid.types import ImageSet, Predictions
+from candid.workflows import Predictor
 
 
 @click.command()
@@ -35,9 +36,10 @@ def command(
     """Label images with a saved predictor, or abstain.
 
     Prints one JSON line an image: id, label, calibrated confidence, outlier score (higher = further from what the model
-    knows) and accepted. A predictor with prediction sets adds set, the labels the image may be, and coverage, how often
-    such sets hold the right one among images like the calibration rows; an empty set says that no label is probable
-    enough. A file that cannot be read gets a line with its error. IMAGES are files or folders.
+    knows) and accepted; one that is not accepted says why. A predictor with prediction sets adds set, the labels the
+    image may be, and coverage, how often such sets hold the right one among images like the calibration rows; an empty
+    set says that no label is probable enough. A file that cannot be read gets a line with its error. IMAGES are files
+    or folders.
     """
     loaded = workflows.Predictor.load(predictor, model=model, device=device)
     found = data.read(images[0]) if len(images) == 1 else data.read(list(images))
@@ -52,14 +54,16 @@ def command(
     with bar("predicting") as progress:
         predictions = loaded(found, batch_size=batch_size, test_time=test_time, progress=progress)
     sets = loaded.tuning.sets if test_time and loaded.tuning is not None else loaded.sets
-    for line in _lines(predictions, found, None if sets is None else sets.coverage):
+    for line in _lines(loaded, predictions, found, None if sets is None else sets.coverage):
         click.echo(json.dumps(line))
     if predictions.skipped and (strict or not predictions.ids):
         first = predictions.skipped[0]
         raise InputError(f"{len(predictions.skipped)} images could not be read, first {first.id}: {first.reason}")
 
 
-def _lines(predictions: Predictions, images: ImageSet, coverage: float | None) -> list[dict[str, object]]:
+def _lines(
+    predictor: Predictor, predictions: Predictions, images: ImageSet, coverage: float | None
+) -> list[dict[str, object]]:
     """One line an image, in the order they were given; files that are no images come last."""
     lines: dict[str, dict[str, object]] = {
         image: {
@@ -68,6 +72,7 @@ def _lines(predictions: Predictions, images: ImageSet, coverage: float | None) -
             "confidence": round(float(predictions.confidence[i]), 6),
             "score": round(float(predictions.scores[i]), 6),
             "accepted": bool(predictions.accepted[i]),
+            **({} if predictions.accepted[i] else {"why": predictor.why_refused(predictions, i)}),
             **_set(predictions, i, coverage),
         }
         for i, image in enumerate(predictions.ids)

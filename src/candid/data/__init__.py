@@ -5,12 +5,14 @@ from candid.data.decode import DECODER, MAX_PIXELS, decode
 from candid.data.embedded import Sample, sample, sample_folder
 from candid.data.reading import read
 from candid.data.shards import shard, subset
+from candid.data.unlike import UNLIKE, unlike
 from candid.data.views import AUGMENTATIONS, augment, view_random
 
 __all__ = [
     "AUGMENTATIONS",
     "DECODER",
     "MAX_PIXELS",
+    "UNLIKE",
     "OwnSplit",
     "Sample",
     "augment",
@@ -21,5 +23,6 @@ __all__ = [
     "sample_folder",
     "shard",
     "subset",
+    "unlike",
     "view_random",
 ]

@@ -1,16 +1,49 @@
 """How far an input is from what the model knows. Every score: higher = further from known."""
 
-from collections.abc import Callable
+from candid.detect.boundaries import FDBD, NCI
+from candid.detect.concepts import gl_mcm, neg_label, negative_labels
+from candid.detect.mahalanobis import Mahalanobis, RelativeMahalanobis
+from candid.detect.matching import SHE, KLMatching
+from candid.detect.methods import METHODS, Detector, Method, cosines
+from candid.detect.moments import Moments
+from candid.detect.neighbours import Knn, NNGuide
+from candid.detect.rectified import Dice, ReAct, ash, scale
+from candid.detect.scores import energy, entropy, gen, grad_norm, max_logit, mcm, msp
+from candid.detect.subspace import Residual, ViM
+from candid.detect.threshold import Threshold, UnderShift, conformal_threshold, threshold
 
-from candid.detect.scores import energy, entropy, max_logit, mcm, msp
-from candid.detect.threshold import conformal_threshold, threshold
-from candid.types import Logits, Scores
-
-__all__ = ["METHODS", "conformal_threshold", "energy", "entropy", "max_logit", "mcm", "msp", "threshold"]
-
-METHODS: dict[str, Callable[[Logits], Scores]] = {
-    "energy": energy,
-    "entropy": entropy,
-    "max_logit": max_logit,
-    "msp": msp,
-}
+__all__ = [
+    "FDBD",
+    "METHODS",
+    "NCI",
+    "SHE",
+    "Detector",
+    "Dice",
+    "KLMatching",
+    "Knn",
+    "Mahalanobis",
+    "Method",
+    "Moments",
+    "NNGuide",
+    "ReAct",
+    "RelativeMahalanobis",
+    "Residual",
+    "Threshold",
+    "UnderShift",
+    "ViM",
+    "ash",
+    "conformal_threshold",
+    "cosines",
+    "energy",
+    "entropy",
+    "gen",
+    "gl_mcm",
+    "grad_norm",
+    "max_logit",
+    "mcm",
+    "msp",
+    "neg_label",
+    "negative_labels",
+    "scale",
+    "threshold",
+]

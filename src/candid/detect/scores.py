@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from candid.arrays import check_logits, log_softmax, row_blocks, softmax
 from candid.errors import InputError
 from candid.metrics.rows import highest, inverse_mass, tilted
-from candid.types import Logits, Scores
+from candid.types import Logits, Scores, Vectors
 
-__all__ = ["energy", "entropy", "max_logit", "mcm", "msp"]
+__all__ = ["energy", "entropy", "gen", "grad_norm", "max_logit", "mcm", "msp"]
 
 
 def msp(logits: Logits) -> Scores:
@@ -71,3 +72,49 @@ def mcm(cosines: Logits, *, temperature: float = 1.0) -> Scores:
             f"cosines lie in [-1, 1], got {float(np.abs(top).max()):.4g}; divide logits by the model's scale"
         )
     return -inverse_mass(cosines, top, 1.0 / temperature)
+
+
+def gen(logits: Logits, *, gamma: float = 0.1, top: int = 100) -> Scores:
+    """Generalised entropy: sum over the `top` largest p of p^gamma (1 - p)^gamma, higher = further from known.
+
+    Liu, Lochman & Zach 2023 (CVPR, "GEN: Pushing the limits of softmax-based out-of-distribution detection"), eq. 6.
+    gamma in (0, 1). Of fewer classes than `top` all count.
+
+    >>> gen(np.array([[0.0, 0.0]]), gamma=0.5).round(6).tolist()
+    [1.0]
+    """
+    if not 0 < gamma < 1:
+        raise InputError(f"gamma must lie in (0, 1), got {gamma}")
+    if top < 1:
+        raise InputError(f"top must be 1 or more, got {top}")
+    scores = np.empty(len(check_logits(logits)))
+    for rows in row_blocks(*logits.shape):
+        log_p = log_softmax(logits[rows])
+        probs, sure = np.exp(log_p), (np.arange(len(log_p)), log_p.argmax(axis=1))
+        rest = 1.0 - probs
+        probs[sure] = 0.0
+        rest[sure] = probs.sum(axis=1)  # the digits that 1 - p loses where p is near 1
+        if log_p.shape[1] > top:
+            largest = np.argpartition(-log_p, top - 1, axis=1)[:, :top]
+            log_p, rest = np.take_along_axis(log_p, largest, 1), np.take_along_axis(rest, largest, 1)
+        scores[rows] = (np.exp(gamma * log_p) * rest**gamma).sum(axis=1)
+    return scores
+
+
+def grad_norm(vectors: Vectors, logits: Logits) -> Scores:
+    """-(sum over classes |k p - 1|) |z|_1, higher = further from known. Huang et al. 2021.
+
+    https://arxiv.org/abs/2110.00218: minus the L1 norm of the gradient, in the last layer's weights, of the
+    cross-entropy to the uniform distribution (times k), in closed form.
+
+    >>> grad_norm(np.array([[1.0, -2.0]]), np.log([[0.75, 0.25]])).round(6).tolist()
+    [-3.0]
+    """
+    if len(vectors) != len(check_logits(logits)):
+        raise InputError(f"expected a row of logits a vector, got {len(logits)} for {len(vectors)}")
+    scores = np.empty(len(logits))
+    for rows in row_blocks(*logits.shape):
+        probs = softmax(logits[rows])
+        gap = np.abs(logits.shape[1] * probs - 1).sum(axis=1)
+        scores[rows] = -gap * np.abs(vectors[rows]).sum(axis=1, dtype=np.float64)
+    return scores

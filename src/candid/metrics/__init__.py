@@ -59,9 +59,11 @@ from candid.metrics.intervals import bootstrap, ece_null, proportion
 from candid.metrics.kde import kde_ece, kde_ece_of_top
 from candid.metrics.likelihood import brier, nll, nll_of_logits
 from candid.metrics.null import calibration_null, calibration_p_value
+from candid.metrics.ranked import Ranked
 from candid.metrics.ranking import aupr, auroc, fpr_at_tpr
 from candid.metrics.reliability import Reliability, reliability, reliability_of_top
 from candid.metrics.selective import RiskCoverage, augrc, aurc, eaurc, risk_coverage
+from candid.metrics.separation import Separation, Separations, separation, separations
 from candid.metrics.smooth import smooth_ece, smooth_ece_of_top
 from candid.metrics.streaming import classwise_ece_streaming, judge_streaming
 from candid.metrics.top import Judged, Top, TopScores, judge, top_label, top_of_probs, top_scores
@@ -72,9 +74,12 @@ __all__ = [
     "CumulativeTest",
     "Edges",
     "Judged",
+    "Ranked",
     "Reliability",
     "RiskCoverage",
     "ScoreParts",
+    "Separation",
+    "Separations",
     "SetSizes",
     "SizeStrata",
     "Top",
@@ -140,6 +145,8 @@ __all__ = [
     "rms_ece_of_top",
     "score_parts",
     "score_parts_of_top",
+    "separation",
+    "separations",
     "set_sizes",
     "singleton_accuracy",
     "size_stratified_coverage",

@@ -11,12 +11,13 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from candid.errors import InputError
 from candid.models.device import Placement
 from candid.models.source import Source, weight_files
 
-__all__ = ["quiet", "read_model", "read_tokenizer", "to_device", "transformers"]
+__all__ = ["quiet", "read_model", "read_state", "read_tokenizer", "to_device", "transformers"]
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "spiece.model", "tokenizer.model", "vocab.txt")
 # Buffers that old releases wrote beside the weights and that every release computes again.
@@ -71,6 +72,18 @@ def read_model(kind: str, source: Source) -> Any:
         ) from error
     _whole(report, source.name)
     return model.eval().requires_grad_(False)
+
+
+def read_state(source: Source) -> dict[str, torch.Tensor]:
+    """The arrays of a checkpoint of our own networks by name, on the CPU; "module." of parallel training is dropped."""
+    state: dict[str, torch.Tensor] = {}
+    for path in weight_files(source.folder):
+        try:
+            found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+            state |= {name.removeprefix("module."): value for name, value in found.items()}
+        except Exception as error:  # torch and safetensors raise what the damaged byte happens to cause
+            raise InputError(f"cannot read the weights of {source.name}: {_line(error)}; save them again") from error
+    return state
 
 
 def read_tokenizer(source: Source) -> Any:

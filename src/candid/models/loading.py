@@ -18,10 +18,13 @@ OPEN_CLIP = "open_clip:"
 PLUGINS = "candid.models"  # entry-point group: name = the config's model_type, value = module:function
 
 MODELS: dict[str, str] = {
+    "candid-tuned": "candid.models.tuned:load",
+    "cifar-resnet": "candid.models.cifar:load",
     "clip": "candid.models.clip:load",
     "siglip": "candid.models.siglip:load",
     "siglip2": "candid.models.naflex:load",
     "vision-text-dual-encoder": "candid.models.dual_encoder:load",
+    "wide-resnet": "candid.models.cifar:load",
     **dict.fromkeys(FAMILIES, "candid.models.classifier:load"),
 }
 

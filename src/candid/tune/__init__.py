@@ -12,10 +12,12 @@ from candid.tune.at_test_time import (
 )
 from candid.tune.dispersion import DISPERSIONS, Dispersion, atfd, overlap, smallest_angle
 from candid.tune.encoding import encode_prompts
+from candid.tune.energy_bounded import Margins, energy_bounded_loss, margins_of, outlier_exposure_loss
 from candid.tune.episodes import Episodes, Seen, random_context
 from candid.tune.fitting import Tuned, averaged, fit, fit_many, mean_head
 from candid.tune.gradients import Agreement, agreement_at, gradient_agreement
 from candid.tune.losses import LOSSES
+from candid.tune.outlier_training import Bounded, OutlierRecipe, crop_and_flip, energies, energy_bounded
 from candid.tune.parametrised import random_names
 from candid.tune.prompts import Prompts
 from candid.tune.pseudo_labels import PseudoLabels, pseudo_label
@@ -30,10 +32,13 @@ __all__ = [
     "TEST_TIME",
     "VARIANTS",
     "Agreement",
+    "Bounded",
     "Compared",
     "Dispersion",
     "Episodes",
+    "Margins",
     "Outcome",
+    "OutlierRecipe",
     "Prompts",
     "PseudoLabels",
     "Recipe",
@@ -48,12 +53,18 @@ __all__ = [
     "averaged",
     "compare_ways",
     "constant_head",
+    "crop_and_flip",
     "encode_prompts",
+    "energies",
+    "energy_bounded",
+    "energy_bounded_loss",
     "fit",
     "fit_many",
     "gradient_agreement",
+    "margins_of",
     "mean_head",
     "outcomes",
+    "outlier_exposure_loss",
     "overlap",
     "pseudo_label",
     "random_context",

@@ -1,7 +1,7 @@
 """The calibrators an audit may choose from and a predictor may hold: those of `calibrate.METHODS` that need labels."""
 
-from dataclasses import fields
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
 
 import numpy as np
 
@@ -71,11 +71,18 @@ def probabilities(calibrator: Any, logits: Logits) -> Probs:
 
 
 def pack(fitted: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """A fitted dataclass as what JSON can hold and what safetensors can: plain values, and arrays, by field."""
-    values, arrays = {}, {}
+    """A fitted dataclass as what JSON can hold and what safetensors can: plain values, and arrays, by field.
+
+    A dataclass within is packed the same way, its arrays under "field.name".
+    """
+    values: dict[str, Any] = {}
+    arrays: dict[str, np.ndarray] = {}
     for each in fields(fitted):
         value = getattr(fitted, each.name)
-        if isinstance(value, np.ndarray) and value.ndim:
+        if is_dataclass(value):
+            values[each.name], inner = pack(value)
+            arrays |= {f"{each.name}.{name}": array for name, array in inner.items()}
+        elif isinstance(value, np.ndarray) and value.ndim:
             arrays[each.name] = np.ascontiguousarray(value)
         else:
             plain = value.item() if isinstance(value, np.generic | np.ndarray) else value
@@ -85,8 +92,19 @@ def pack(fitted: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def unpack(kind: Any, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
     """The fitted dataclass that `pack` took apart; `TypeError` or `KeyError` where a field is missing or strange."""
-    plain = {name: _plain(value) for name, value in values.items()}
-    return kind(**plain, **arrays)
+    own = {name: array for name, array in arrays.items() if "." not in name}
+    parts = {
+        each.name: get_type_hints(kind)[each.name]
+        for each in fields(kind)
+        if is_dataclass(get_type_hints(kind)[each.name])
+    }
+    inner = {
+        name: unpack(part, values[name], {key.removeprefix(f"{name}."): array for key, array in arrays.items()
+                                          if key.startswith(f"{name}.")})
+        for name, part in parts.items()
+    }  # fmt: skip
+    plain = {name: _plain(value) for name, value in values.items() if name not in parts}
+    return kind(**plain, **own, **inner)
 
 
 def _plain(value: Any) -> Any:

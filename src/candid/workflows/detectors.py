@@ -1,28 +1,68 @@
-"""The memoryless detectors on a head and vectors: those of `detect.METHODS` read logits, MCM reads cosines."""
+"""The detectors an audit may choose from and a predictor may hold: those of `detect.METHODS` that need no more than a
+head and vectors."""
 
-import numpy as np
+from typing import Any
 
 from candid import detect
+from candid.detect.methods import FROM_VECTORS
 from candid.errors import InputError, nearest
-from candid.types import Head, Scores, Vectors
+from candid.types import Head, Labels, Scores, Vectors
 
-__all__ = ["DETECTORS", "outlier_scores"]
+__all__ = ["AUTO", "DETECTORS", "check_detector", "fit_detector", "is_fitted", "outlier_scores", "refused_for"]
 
-DETECTORS: tuple[str, ...] = tuple(sorted({*detect.METHODS, "mcm"}))
+AUTO = "auto"
+DETECTORS: tuple[str, ...] = tuple(
+    sorted(name for name, method in detect.METHODS.items() if FROM_VECTORS.issuperset(method.takes))
+)
+NEIGHBOURS = {"knn": 50, "nnguide": 100}  # published k; of a small bank a tenth
+
+
+def check_detector(name: str) -> None:
+    """Nothing, or an `InputError` for a name that is neither a detector's nor "auto"."""
+    if name != AUTO and name not in DETECTORS:
+        raise InputError(f"no detector named {name}; {nearest(name, (*DETECTORS, AUTO))}")
+
+
+def is_fitted(name: str) -> bool:
+    """Whether the detector learns from known images.
+
+    >>> is_fitted("energy"), is_fitted("knn")
+    (False, True)
+    """
+    return bool(detect.METHODS[name].fits)
+
+
+def refused_for(name: str, vectors: Vectors, labels: Labels | None) -> str:
+    """Why the detector does not suit this model or these images, in a few words; empty where it does."""
+    method = detect.METHODS[name]
+    if method.suits == "rectified" and len(vectors) and vectors.min() < 0:
+        return "it shapes activations behind a rectifier, and these vectors have negative entries"
+    if "labels" in method.fits and labels is None:
+        return "it learns from labels, and there are none"
+    return ""
+
+
+def fit_detector(name: str, head: Head, vectors: Vectors, labels: Labels | None) -> detect.Detector:
+    """The detector, fitted on these known vectors if it learns; k of a small bank is a tenth of it.
+
+    >>> head = Head(np.eye(2, dtype=np.float32), ("cat", "dog"))
+    >>> fit_detector("knn", head, np.eye(2, dtype=np.float32), None).fitted.k
+    1
+    """
+    options: dict[str, Any] = {}
+    if name in NEIGHBOURS:
+        options["k"] = max(1, min(NEIGHBOURS[name], len(vectors) // 10))
+    reason = refused_for(name, vectors, labels)
+    if reason:
+        raise InputError(f"{name}: {reason}")
+    return detect.Detector.fit(name, head, vectors if is_fitted(name) else None, labels, **options)
 
 
 def outlier_scores(head: Head, vectors: Vectors, detector: str) -> Scores:
-    """Scores in float64, higher = further from what the model knows; logits are its own, before any temperature.
+    """Scores of a detector that learns from nothing, in float64, higher = further from what the model knows.
 
     >>> head = Head(np.eye(2, dtype=np.float32), ("cat", "dog"), scale=10.0)
     >>> outlier_scores(head, np.array([[0.6, 0.8]], dtype=np.float32), "max_logit").tolist()
     [-8.0]
     """
-    if detector == "mcm":
-        lengths = np.linalg.norm(head.weights, axis=1, keepdims=True)
-        scores = detect.mcm(vectors @ (head.weights / lengths).T)
-    elif detector in detect.METHODS:
-        scores = detect.METHODS[detector](head(vectors))
-    else:
-        raise InputError(f"no detector named {detector}; {nearest(detector, DETECTORS)}")
-    return np.asarray(scores, dtype=np.float64)
+    return detect.Detector.fit(detector, head)(vectors)

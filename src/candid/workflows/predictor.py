@@ -17,11 +17,12 @@ from safetensors.numpy import load_file, save_file
 from candid import __version__, data, metrics, models
 from candid.arrays import softmax
 from candid.calibrate import ConformalSet
+from candid.detect import METHODS, Detector
 from candid.errors import InputError
 from candid.files import atomic, fresh_folder, read_json, write_json
 from candid.types import Encoder, Estimate, Features, Head, Image, ImageSet, Logits, Predictions, Probs
 from candid.workflows.calibrators import CALIBRATORS, calibrator_named, pack, probabilities, unpack
-from candid.workflows.detectors import outlier_scores
+from candid.workflows.detectors import DETECTORS, is_fitted
 from candid.workflows.encoding import encode
 from candid.workflows.tuning import TuningAtTestTime
 
@@ -29,6 +30,7 @@ __all__ = ["Predictor"]
 
 KIND, VERSION = "candid-predictor", 2  # 1 had neither calibrator nor sets; it is still read. "tuning" is optional
 HEAD, FITTED = "head.safetensors", "fitted.safetensors"
+DETECTING = "detecting"  # what the detector learnt, in FITTED and predictor.json
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Predictor:
     reference. `sets` are prediction sets over the calibrated probabilities. `threshold` keeps the share `keep` of the
     known rows it was taken from. `minimum_confidence` is a second, optional reason to abstain. `tuning` tunes the
     prompt to each image where that is asked for, with a temperature and sets of its own; scores and threshold stay the
-    head's.
+    head's. `detector_fitted` is what the detector learnt, where it learns.
     """
 
     head: Head
@@ -56,8 +58,13 @@ class Predictor:
     calibrator: Any | None = field(default=None, compare=False)
     sets: ConformalSet | None = field(default=None, compare=False)
     tuning: TuningAtTestTime | None = None
+    detector_fitted: Any | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        if self.detector not in DETECTORS or is_fitted(self.detector) == (self.detector_fitted is None):
+            raise InputError(
+                f"expected a detector of {', '.join(DETECTORS)}, fitted where it learns, got {self.detector}"
+            )
         if self.calibrator is not None and not _names(self.calibrator):
             raise InputError(f"expected a calibrator of {', '.join(CALIBRATORS)}, got {type(self.calibrator).__name__}")
         if self.sets is not None and (self.sets.per == "group" or self.sets.classes != len(self.head.classes)):
@@ -80,7 +87,7 @@ class Predictor:
         scores, inside = np.empty(0), None if self.sets is None else np.empty((0, classes), dtype=bool)
         if len(features):
             logits = self.head(features.vectors)
-            scores = outlier_scores(self.head, features.vectors, self.detector)
+            scores = Detector(self.detector, self.head, self.detector_fitted)(features.vectors)
             if self.calibrator is None:
                 labels, confidence = metrics.top_scores(logits, temperature=self._divisor)
             if self.calibrator is not None or self.sets is not None:
@@ -102,6 +109,22 @@ class Predictor:
         if self.calibrator is None:
             return softmax(logits, temperature=self._divisor)
         return probabilities(self.calibrator, logits)
+
+    def why_refused(self, predictions: Predictions, row: int) -> str:
+        """Why an image was not accepted, in a sentence; empty where it was."""
+        if predictions.accepted[row]:
+            return ""
+        score, label = float(predictions.scores[row]), predictions.classes[int(predictions.labels[row])]
+        reasons = []
+        if not score <= self.threshold:
+            reasons.append(
+                f"{self.detector} score {score:.4g} above the threshold {self.threshold:.4g}, within which "
+                f"{100 * self.keep:g}% of known images lie"
+            )
+        if predictions.confidence[row] < self.minimum_confidence:
+            said = f"{100 * float(predictions.confidence[row]):.1f}%"
+            reasons.append(f"confidence {said} below the minimum {100 * self.minimum_confidence:.1f}%")
+        return f"{'; '.join(reasons)}; nearest known class: {label}"
 
     def __call__(
         self,
@@ -148,7 +171,7 @@ class Predictor:
         folder = fresh_folder(Path(folder), exist_ok=exist_ok)
         head = {"weights": np.ascontiguousarray(self.head.weights), "bias": np.atleast_1d(self.head.bias)}
         tuned = None if self.tuning is None else self.tuning.sets
-        parts = {"calibrator": self.calibrator, "sets": self.sets, "tuned_sets": tuned}
+        parts = {"calibrator": self.calibrator, "sets": self.sets, "tuned_sets": tuned, DETECTING: self.detector_fitted}
         packed = {name: pack(part) for name, part in parts.items() if part is not None}
         arrays = {f"{name}.{key}": value for name, (_, found) in packed.items() for key, value in found.items()}
         for name, tensors in {HEAD: head, FITTED: arrays}.items():
@@ -166,6 +189,7 @@ class Predictor:
             "tuning": None if self.tuning is None else self.tuning.plain(),
             "tuned_sets": _values(packed, "tuned_sets") or None,
             "detector": self.detector,
+            DETECTING: _values(packed, DETECTING) or None,
             "threshold": self.threshold,
             "keep": self.keep,
             "minimum_confidence": self.minimum_confidence,
@@ -230,6 +254,7 @@ class Predictor:
             _calibrator(content.get("calibrator"), fitted),
             _fitted(ConformalSet, content.get("sets"), fitted, "sets."),
             None if tuning is None else TuningAtTestTime.of(tuning, tuned_sets),
+            _detecting(content["detector"], content.get(DETECTING), fitted),
         )
 
     def _refuse_other(self, encoder: Encoder) -> None:
@@ -253,6 +278,12 @@ def _calibrator(stored: dict[str, Any] | None, arrays: dict[str, np.ndarray]) ->
     if stored is None or "values" not in stored:
         return None
     return _fitted(calibrator_named(stored["method"]), stored, arrays, "calibrator.")
+
+
+def _detecting(name: str, stored: dict[str, Any] | None, arrays: dict[str, np.ndarray]) -> Any | None:
+    if name not in DETECTORS:
+        raise KeyError(f"detector {name}")
+    return _fitted(METHODS[name].score, stored, arrays, f"{DETECTING}.")
 
 
 def _fitted(kind: Any, stored: dict[str, Any] | None, arrays: dict[str, np.ndarray], prefix: str) -> Any | None:

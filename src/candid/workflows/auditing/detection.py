@@ -1,70 +1,111 @@
-"""What it does with images it does not know: every memoryless detector, and the threshold production will use."""
+"""What it does with images it does not know: every detector that suits, and the threshold production will use."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from candid import detect, metrics
+from candid.errors import InputError
 from candid.report.content import Counts, Histogram, Marker, Row, Section, Table
-from candid.types import Scores
+from candid.types import Correct, Scores
+from candid.workflows.auditing.detecting import Choice, Detectors, choose, detectors
 from candid.workflows.auditing.evidence import Evidence
-from candid.workflows.auditing.part import Part, percent, row, span
-from candid.workflows.auditing.ranked import ranking
-from candid.workflows.detectors import DETECTORS, outlier_scores
+from candid.workflows.auditing.part import Part, row, span
 
-__all__ = ["detection"]
+__all__ = ["Detected", "detection"]
 
 AnyScores = Float[np.ndarray, "_"]  # each set has its own length
 BINS = 40
+RANKED = {  # the report's name of a number, and that of `metrics.separation`
+    "auroc": "auroc",
+    "fpr95_known_positive": "fpr_known_positive_first",
+    "fpr95_unknown_positive": "fpr_unknown_positive_first",
+    "aupr_known_positive": "aupr_known_positive",
+    "aupr_unknown_positive": "aupr_unknown_positive",
+}
 TAIL = 0.001  # share of scores cut off at each end of the histogram's axis and counted in its end bins
 
 
-def detection(evidence: Evidence) -> tuple[Part, float]:
+@dataclass(frozen=True)
+class Detected:
+    """The detector in use and its threshold."""
+
+    detector: detect.Detector
+    threshold: float
+
+
+def detection(evidence: Evidence) -> tuple[Part, Detected]:
     """Ranking numbers for every set and detector, what the threshold keeps and lets in, and the threshold itself."""
-    known = outlier_scores(evidence.head, evidence.known.vectors, evidence.detector)
+    found = detectors(evidence)
+    choice = choose(evidence, found)
+    evidence = replace(evidence, detector=choice.name)
+    if choice.name not in found.usable:
+        raise InputError(f"{choice.name} {found.left_out[choice.name]}; choose another detector")
+    used = found.usable[choice.name]
+    known = used(evidence.known.vectors)
     threshold = float(detect.threshold(known[evidence.threshold_rows], keep=evidence.keep))
     rows: list[Row] = []
     cannot_say = []
-    judges = known[evidence.threshold_judges]
+    judges = evidence.threshold_judges
     if len(judges):
-        kept = metrics.proportion(int((judges <= threshold).sum()), len(judges))
-        rows.append(row("kept", "known", kept))
+        rows += _kept(evidence, known <= threshold)
     else:
         cannot_say.append(f"What share of other known images the threshold keeps: only {len(known)} known images.")
     if not evidence.ood:
         cannot_say.append("What it does with images it does not know: no such set was given (--ood).")
-    scores = {
-        name: outlier_scores(evidence.head, found.vectors, evidence.detector) for name, found in evidence.ood.items()
-    }
-    for name, found in scores.items():
-        let_in = metrics.proportion(int((found <= threshold).sum()), len(found))
+    scores = {name: used(images.vectors) for name, images in evidence.ood.items()}
+    for name, each in scores.items():
+        let_in = metrics.proportion(int((each <= threshold).sum()), len(each))
         rows.append(row("let_in", f"ood: {name}", let_in, key=True))
-    for detector in DETECTORS:
-        rows += _ranking_rows(evidence, detector)
+    for name in found.usable:
+        rows += _ranking_rows(evidence, found, name)
+    shown = _histogram(known, scores, threshold, evidence.detector)
     section = Section(
         id="unknown",
         title="What does it do with images it does not know?",
-        answer=_answer(rows, evidence, threshold),
-        figures=(_histogram(known, scores, threshold, evidence.detector), *_tables(rows, evidence)),
+        answer=_answer(rows, evidence, threshold, choice),
+        figures=(shown, *_chosen(choice), *_tables(rows, evidence, found)),
     )
-    return Part(tuple(rows), (section,), tuple(cannot_say)), threshold
+    return Part(tuple(rows), (section,), tuple(cannot_say)), Detected(used, threshold)
 
 
-def _ranking_rows(evidence: Evidence, detector: str) -> list[Row]:
-    if not evidence.ood:
+def _left_out(found: Detectors) -> str:
+    """The detectors that do not suit, by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in found.left_out.items():
+        by_reason.setdefault(reason, []).append(name)
+    return "".join(f" Left out: {', '.join(names)} ({reason})." for reason, names in by_reason.items())
+
+
+def _kept(evidence: Evidence, inside: Correct) -> list[Row]:
+    """What the threshold keeps of known images it was not taken from: of all, and of each group of them."""
+    judges = evidence.threshold_judges
+    rows: list[Row] = [row("kept", "known", metrics.proportion(int(inside[judges].sum()), len(judges)))]
+    groups = evidence.known.groups
+    if groups is None:
+        return rows
+    names = evidence.known.group_names or tuple(str(i) for i in range(int(groups.max()) + 1))
+    for place in np.unique(groups[judges]):
+        members = judges[groups[judges] == place]
+        refused = metrics.proportion(int((~inside[members]).sum()), len(members))
+        rows.append(row("false_alarms", f"group: {names[place]}", refused))
+    return rows
+
+
+def _ranking_rows(evidence: Evidence, found: Detectors, name: str) -> list[Row]:
+    known = found.known(name, evidence) if evidence.ood else np.empty(0)
+    if not len(known):
         return []
-    known = outlier_scores(evidence.head, evidence.known.vectors, detector)
-    return [
-        row(metric, f"ood: {name}, {detector}", estimate)
-        for name, found in evidence.ood.items()
-        for metric, estimate in ranking(
-            known, outlier_scores(evidence.head, found.vectors, detector), seed=evidence.seed
-        ).items()
-    ]
+    rows: list[Row] = []
+    for which, images in evidence.ood.items():
+        numbers = metrics.separation(known, found.usable[name](images.vectors), seed=evidence.seed).estimates()
+        rows += [row(metric, f"ood: {which}, {name}", numbers[kept]) for metric, kept in RANKED.items()]
+    return rows
 
 
-def _answer(rows: list[Row], evidence: Evidence, threshold: float) -> str:
+def _answer(rows: list[Row], evidence: Evidence, threshold: float, choice: Choice) -> str:
     named = {(found.metric, found.slice): found for found in rows}
     text = (
         f"Score: {evidence.detector}, higher = less known. A threshold of {threshold:.4g} keeps "
@@ -76,7 +117,32 @@ def _answer(rows: list[Row], evidence: Evidence, threshold: float) -> str:
     let_in = [f"{span(named['let_in', f'ood: {name}'])} of {name}" for name in evidence.ood]
     if let_in:
         text += f". It lets in {', '.join(let_in)}"
+    alarms = [found for found in rows if found.metric == "false_alarms"]
+    if alarms:
+        worst = max(alarms, key=lambda found: found.value)
+        text += f". It refuses known images of {worst.slice.removeprefix('group: ')} most often: {span(worst)}"
+    if choice.auroc:
+        text += ". The detector was chosen by images made from known ones, not by any unknown set"
     return text + "."
+
+
+def _chosen(choice: Choice) -> tuple[Table, ...]:
+    if not choice.auroc:
+        return ()
+    means = {name: float(np.mean(list(each.values()))) for name, each in choice.auroc.items()}
+    order = sorted(means, key=lambda name: -means[name])
+    kinds = tuple(choice.auroc[order[0]])
+    body = tuple(
+        (name + (" (used)" if name == choice.name else ""), f"{means[name]:.3f}",
+         *(f"{choice.auroc[name][kind]:.3f}" for kind in kinds))
+        for name in order
+    )  # fmt: skip
+    caption = (
+        "AUROC of known images against images made from them so as to be unlike them. It chose the detector; it does "
+        "not say how well unknown things are told."
+    )
+    return (Table(id="chosen-detector", title="How the detector was chosen", caption=caption,
+                  columns=("detector", "mean", *kinds), rows=body),)  # fmt: skip
 
 
 def _histogram(known: Scores, sets: Mapping[str, AnyScores], threshold: float, detector: str) -> Histogram:
@@ -102,7 +168,7 @@ def _histogram(known: Scores, sets: Mapping[str, AnyScores], threshold: float, d
     )
 
 
-def _tables(rows: list[Row], evidence: Evidence) -> tuple[Table, ...]:
+def _tables(rows: list[Row], evidence: Evidence, detected: Detectors) -> tuple[Table, ...]:
     named = {(found.metric, found.slice): found for found in rows}
     order = {
         "auroc": "AUROC",
@@ -114,18 +180,21 @@ def _tables(rows: list[Row], evidence: Evidence) -> tuple[Table, ...]:
     tables = []
     for place, (name, found) in enumerate(evidence.ood.items()):
         body = []
-        for detector in DETECTORS:
+        for detector in detected.usable:
+            if ("auroc", f"ood: {name}, {detector}") not in named:
+                continue
             cells = [span(named[metric, f"ood: {name}, {detector}"]) for metric in order]
-            body.append((detector + (" (used)" if detector == evidence.detector else ""), *cells))
-        mix = len(evidence.known) / (len(evidence.known) + len(found))
+            known = named["auroc", f"ood: {name}, {detector}"].n - len(found)
+            body.append((detector + (" (used)" if detector == evidence.detector else ""), f"{known:,}", *cells))
         tables.append(
             Table(
                 id=f"detectors-{place + 1}",
                 title=f"Detectors on {name}",
                 caption="FPR95, known positive: unknown images let in when 95% of known ones are kept. Unknown "
-                "positive: known images thrown out when 95% of unknown ones are caught. AUPR depends on the mix: "
-                f"{percent(mix)} of these images are known.",
-                columns=("detector", *order.values()),
+                "positive: known images thrown out when 95% of unknown ones are caught. AUPR depends on the mix of "
+                f"known images, here in their column, with {len(found):,} unknown ones. A detector that learns from "
+                f"known images is judged on others.{_left_out(detected)}",
+                columns=("detector", "known images", *order.values()),
                 rows=tuple(body),
             )
         )

@@ -14,7 +14,7 @@ from candid.errors import InputError, nearest
 from candid.types import Features, Head, ImageSet, Labels, Logits
 from candid.workflows.auditing.split import stratified_order
 from candid.workflows.calibrators import calibrator_named
-from candid.workflows.detectors import DETECTORS
+from candid.workflows.detectors import AUTO, check_detector, is_fitted
 
 __all__ = ["Evidence", "LabelledSet", "align", "check_calibration", "check_choices"]
 
@@ -37,7 +37,8 @@ class Evidence:
     `labels` is how many labelled rows may be used to fit (None: half). `templates` maps the wording of a prompt to the
     head made from it alone. `calibrator` is a row of `calibrate.METHODS`; `sets` the kind of prediction sets wanted, at
     `coverage`, or None. `tuned` says that the head was learnt, so that no wording made it. Rows are used as
-    `split.stratified_order` orders them.
+    `split.stratified_order` orders them. `unlike` are made from known images so as to be none of them; a detector that
+    is to be chosen ("auto") is chosen by them.
     """
 
     head: Head
@@ -54,6 +55,7 @@ class Evidence:
     coverage: float = 0.9
     sets: str | None = "lac"
     tuned: bool = False
+    unlike: Mapping[str, Features] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n, classes = len(self.known), self.head.classes
@@ -101,9 +103,21 @@ class Evidence:
         return self.order[self._fitted :]
 
     @property
+    def detector_rows(self) -> Int[np.ndarray, " m"]:
+        """Rows a detector may learn from, if it learns: half of those that judge nothing; none where few are known."""
+        return self.order[: self._half // 2]
+
+    @property
     def threshold_rows(self) -> Int[np.ndarray, " m"]:
-        """Rows the outlier threshold is taken from; it needs no labels."""
-        return self.order[: self._half] if self._half else self.order
+        """Rows the outlier threshold is taken from, which no detector has learnt from; it needs no labels."""
+        if not self._half:
+            return self.order
+        return self.unseen_rows if self.detector != AUTO and is_fitted(self.detector) else self.order[: self._half]
+
+    @property
+    def unseen_rows(self) -> Int[np.ndarray, " m"]:
+        """Rows that no detector has learnt from and that judge nothing."""
+        return self.order[self._half // 2 : self._half]
 
     @property
     def threshold_judges(self) -> Int[np.ndarray, " m"]:
@@ -129,8 +143,7 @@ def check_choices(classes: tuple[str, ...], known: int, *, labels: int | None, k
         raise InputError("expected at least one readable known image, got none")
     if not 0 < keep < 1:
         raise InputError(f"keep must lie between 0 and 1, got {keep}")
-    if detector not in DETECTORS:
-        raise InputError(f"no detector named {detector}; {nearest(detector, DETECTORS)}")
+    check_detector(detector)
     most = max(0, known - FEWEST_TO_JUDGE)
     if labels is not None and not 0 <= labels <= most:
         raise InputError(

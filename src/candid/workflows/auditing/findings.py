@@ -11,7 +11,7 @@ from candid.workflows.auditing.accuracy import accuracy
 from candid.workflows.auditing.at_test_time import Tuned, at_test_time
 from candid.workflows.auditing.calibration import calibration
 from candid.workflows.auditing.compared import compared
-from candid.workflows.auditing.detection import detection
+from candid.workflows.auditing.detection import Detected, detection
 from candid.workflows.auditing.evidence import Evidence
 from candid.workflows.auditing.fitted import Fitted
 from candid.workflows.auditing.labels import labels_needed
@@ -26,15 +26,20 @@ __all__ = ["Findings", "audit_features"]
 
 @dataclass(frozen=True)
 class Findings:
-    """Answers to the audit's questions, the open ones, and what a predictor needs: calibrator, sets and threshold."""
+    """Answers to the audit's questions, the open ones, and what a predictor needs: calibrator, sets, detector."""
 
     rows: tuple[Row, ...]
     sections: tuple[Section, ...]
     cannot_say: tuple[str, ...]
-    threshold: float
+    detected: Detected
     fitted: Fitted
     sets: ConformalSet | None = field(compare=False)
     tuning: TuningAtTestTime | None = None
+
+    @property
+    def threshold(self) -> float:
+        """The outlier score up to which an image is accepted."""
+        return self.detected.threshold
 
     @property
     def temperature(self) -> Estimate | None:
@@ -50,7 +55,7 @@ def audit_features(
     `tuned` holds what tuning at test time makes of the known rows, where that was asked for.
     """
     calibrated, fitted = calibration(evidence)
-    detected, threshold = detection(evidence)
+    unknown, detected = detection(evidence)
     in_sets, sets = prediction_sets(evidence, fitted)
     moved, tuning = at_test_time(evidence, fitted, tuned)
     parts = (
@@ -62,7 +67,7 @@ def audit_features(
         transfer(evidence, fitted),
         shift(evidence, fitted),
         in_sets,
-        detected,
+        unknown,
         wording(evidence, fitted),
         abstaining(evidence, fitted),
         mistakes(evidence, fitted, picture),
@@ -72,7 +77,7 @@ def audit_features(
         tuple(row for part in parts for row in part.rows),
         tuple(section for part in parts for section in part.sections),
         tuple(question for part in parts for question in part.cannot_say),
-        threshold,
+        detected,
         fitted,
         sets,
         tuning,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from candid import models
+from candid import data, models
 from candid.errors import InputError
 from candid.files import digest
 from candid.report import Report
@@ -17,6 +17,7 @@ from candid.workflows.auditing.evidence import Evidence, LabelledSet, align, che
 from candid.workflows.auditing.findings import audit_features
 from candid.workflows.auditing.provenance import Role, describe_input, describe_model, package_versions, unreadable
 from candid.workflows.auditing.verdict import verdict
+from candid.workflows.detectors import AUTO
 from candid.workflows.encoding import encode
 from candid.workflows.head_files import SavedHead
 from candid.workflows.predictor import Predictor
@@ -25,7 +26,6 @@ from candid.workflows.tuning import TuningAtTestTime, check_method, seconds_an_i
 __all__ = ["audit"]
 
 Sets = dict[Role, dict[str, ImageSet]]
-Encoded = dict[Role, dict[str, Features]]
 
 
 def audit(
@@ -58,7 +58,9 @@ def audit(
     """How far this model can be trusted on the known images: a report that also made a predictor.
 
     `classes` default to those of the known set, `templates` to `models.TEMPLATES`. `labels` is how many labelled rows
-    may fit the `calibrator`, a row of `calibrate.METHODS` that needs labels (None: half). `sets` is the kind of
+    may fit the `calibrator`, a row of `calibrate.METHODS` that needs labels (None: half). `detector` is a row of
+    `detect.METHODS` that needs no more than vectors and labels, or "auto": the one that best tells known images from
+    images made of them. `sets` is the kind of
     prediction sets (lac, aps, raps, saps) that report and predictor hold at this `coverage`, None for none. `ood` sets
     hold none of the classes, `shift` sets hold the same ones under other conditions, `transfer` sets are other labelled
     data. `progress(set, done, total)` is told how encoding goes. A `head` that was tuned for this model is judged in
@@ -77,9 +79,10 @@ def audit(
     check_choices(names, len(known), labels=labels, keep=keep, detector=detector)
     check_calibration(calibrator, coverage=coverage, sets=sets)
     image_sets = _sets(names, known, shift or {}, ood or {}, transfer or {})
+    made = data.unlike(known, seed=seed) if detector == AUTO else {}
     each = {} if head is not None else models.zero_shot_each(model, names, templates=wordings)
     judged = models.ensemble(list(each.values())) if tuned is None else models.restrict(tuned, names)
-    features = {
+    features: dict[str, dict[str, Features]] = {
         role: {
             name: _encode(
                 model,
@@ -93,7 +96,7 @@ def audit(
             )
             for name, images in found.items()
         }
-        for role, found in image_sets.items()
+        for role, found in (*image_sets.items(), ("unlike", made))
     }
     left_out = 0
     if isinstance(head, SavedHead):
@@ -113,6 +116,7 @@ def audit(
         coverage=coverage,
         sets=sets,
         tuned=head is not None,
+        unlike=features["unlike"],
     )
     tuned_rows = None
     if test_time is not None:
@@ -128,7 +132,7 @@ def audit(
     if tuned is not None:
         choices["head_digest"] = digest(tuned.weights.tobytes())
     config = _config(model, image_sets, names, wordings) | choices | {"batch_size": batch_size, "strict": strict}
-    rows = (*findings.rows, unreadable(found for role in features.values() for found in role.values()))
+    rows = (*findings.rows, unreadable(found for role in image_sets for found in features[role].values()))
     content = Content(
         command=command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -141,7 +145,7 @@ def audit(
         model=describe_model(model),
         packages=package_versions(),
         seed=seed,
-        verdict=verdict(rows, detector=detector, calibrator=calibrator),
+        verdict=verdict(rows, detector=findings.detected.detector.name, calibrator=calibrator),
         rows=rows,
         sections=findings.sections,
         cannot_say=(*findings.cannot_say, *_trained_on(left_out)),
@@ -149,7 +153,8 @@ def audit(
     predictor = Predictor(
         head=judged,
         temperature=findings.temperature,
-        detector=detector,
+        detector=findings.detected.detector.name,
+        detector_fitted=findings.detected.detector.fitted,
         threshold=findings.threshold,
         keep=keep,
         model=_located(model.id),

@@ -45,6 +45,7 @@ NUMBERS: dict[str, Number] = {
     "ece_removed": Number("ECE removed by the temperature", "number", "higher"),
     "ece_spread": Number("ECE, worst minus best wording", "number", "lower"),
     "ece_with_temperature_of": Number("ECE with a temperature from", "number", "lower"),
+    "false_alarms": Number("known images refused", "percent", "lower"),
     "fpr95_known_positive": Number("unknown let in when 95% of known are kept", "percent", "lower"),
     "fpr95_unknown_positive": Number("known thrown out when 95% of unknown are caught", "percent", "lower"),
     "kept": Number("known images the threshold keeps", "percent", "higher"),

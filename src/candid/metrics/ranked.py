@@ -1,0 +1,172 @@
+"""Known and unknown scores as counts at each distinct score: one sort from which every ranking number follows.
+
+Counts add, so samples may come in blocks or from several machines, and nothing is lost. Scores: higher = further from
+known; +-inf order fine, NaN is refused.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from candid.arrays import check_scores
+from candid.errors import InputError
+
+__all__ = ["Interpolation", "Known", "Positive", "Ranked", "Rule", "Unknown", "cut"]
+
+Known = Float[np.ndarray, " known"]
+Unknown = Float[np.ndarray, " unknown"]
+AnyScores = Float[np.ndarray, "_"]  # each block has its own length
+Positive = Literal["known", "unknown"]
+Rule = Literal["first", "nearest"]
+Interpolation = Literal["step", "trapezoid"]
+Count = Int[np.ndarray, " levels"]
+
+
+def cut(true: Count, tpr: float, rule: Rule) -> int:
+    """Place of the threshold at which `tpr` of the positives are found, from how many lie at or beyond each of them.
+
+    >>> cut(np.array([1, 2, 4]), 0.5, "first"), cut(np.array([1, 2, 4]), 0.4, "nearest")
+    (1, 1)
+    """
+    if not 0 < tpr <= 1:
+        raise InputError(f"tpr must lie in (0, 1], got {tpr}; 95 % is 0.95")
+    recall = true / true[-1]
+    at_least = int(np.searchsorted(recall, tpr))
+    if rule == "first":
+        return at_least
+    if rule != "nearest":
+        raise InputError(f"rule is 'first' or 'nearest', got {rule!r}")
+    near = recall[at_least]
+    if at_least and tpr - recall[at_least - 1] < near - tpr:
+        near = recall[at_least - 1]
+    if near == 1.0:  # beyond the last positive thresholds only add false positives
+        return int(np.searchsorted(recall, 1.0))
+    return int(np.searchsorted(recall, near, side="right")) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """Distinct scores, ascending, with how many known and unknown inputs have each of them or a lower one."""
+
+    values: Float[np.ndarray, " levels"]
+    known: Count
+    unknown: Count
+
+    @classmethod
+    def of(cls, known: Known, unknown: Unknown) -> "Ranked":
+        """Both samples, sorted once.
+
+        >>> found = Ranked.of(np.array([0.0, 1.0]), np.array([1.0, 2.0]))
+        >>> found.values.tolist(), found.known.tolist(), found.unknown.tolist()
+        ([0.0, 1.0, 2.0], [1, 2, 2], [0, 1, 2])
+        """
+        low, high = np.sort(check_scores(known, name="known")), np.sort(check_scores(unknown, name="unknown"))
+        place = np.searchsorted(low, high, side="right") + np.arange(len(high))
+        is_known = np.ones(len(low) + len(high), dtype=bool)
+        is_known[place] = False
+        merged = np.empty(len(is_known))
+        merged[place], merged[is_known] = high, low
+        last = np.append(merged[1:] != merged[:-1], True)
+        kept = np.cumsum(is_known)[last]
+        return cls(merged[last], kept, np.flatnonzero(last) + 1 - kept)
+
+    @classmethod
+    def of_blocks(cls, blocks: Iterable[tuple[AnyScores, AnyScores]]) -> "Ranked":
+        """Scores that come in blocks (known, unknown), of which one side may be empty; 24 bytes a distinct score.
+
+        >>> Ranked.of_blocks([(np.array([0.0, 1.0]), np.zeros(0)), (np.zeros(0), np.array([1.0, 2.0]))]).auroc()
+        0.875
+        """
+        parts: list[Ranked] = []  # as in a binary counter, so that no score is merged more often than log(blocks) times
+        for known, unknown in blocks:
+            parts.append(cls._some(known, unknown))
+            while len(parts) > 1 and len(parts[-2].values) <= 2 * len(parts[-1].values):
+                parts[-2:] = [parts[-2].merge(parts[-1])]
+        while len(parts) > 1:
+            parts[-2:] = [parts[-2].merge(parts[-1])]
+        if not parts or not parts[0].known[-1:].any() or not parts[0].unknown[-1:].any():
+            raise InputError("expected at least one known and one unknown score, got none of one side")
+        return parts[0]
+
+    @classmethod
+    def _some(cls, known: Known, unknown: Unknown) -> "Ranked":
+        if len(known) and len(unknown):
+            return cls.of(known, unknown)
+        name, side = ("known", known) if len(known) else ("unknown", unknown)
+        values, at = np.unique(check_scores(side, name=name), return_counts=True) if len(side) else (np.zeros(0), None)
+        upto, none = (np.zeros(0, np.int64) if at is None else np.cumsum(at)), np.zeros(len(values), np.int64)
+        return cls(values, upto, none) if len(known) else cls(values, none, upto)
+
+    def merge(self, other: "Ranked") -> "Ranked":
+        """Both samples of both."""
+        place = np.searchsorted(self.values, other.values, side="right") + np.arange(len(other.values))
+        own = np.ones(len(self.values) + len(other.values), dtype=bool)
+        own[place] = False
+
+        def joined(mine: np.ndarray, others: np.ndarray) -> np.ndarray:
+            both = np.empty(len(own), mine.dtype)
+            both[own], both[place] = mine, others
+            return both
+
+        values = joined(self.values, other.values)
+        last = np.append(values[1:] != values[:-1], True)[: len(values)]
+        counts = (
+            np.cumsum(joined(self._at(mine), self._at(others)))[last]
+            for mine, others in ((self.known, other.known), (self.unknown, other.unknown))
+        )
+        return Ranked(values[last], *counts)
+
+    @property
+    def n_known(self) -> int:
+        return int(self.known[-1])
+
+    @property
+    def n_unknown(self) -> int:
+        return int(self.unknown[-1])
+
+    @property
+    def tied(self) -> int:
+        """Inputs that share their score with another input."""
+        together = self._at(self.known) + self._at(self.unknown)
+        return int(together[together > 1].sum())
+
+    def auroc(self) -> float:
+        """Chance that an unknown input scores above a known one, ties counted half, exact in int64."""
+        twice = self._at(self.unknown) @ (2 * self.known - self._at(self.known))
+        return float(twice / (2.0 * self.n_known * self.n_unknown))
+
+    def aupr(self, *, positive: Positive, interpolation: Interpolation) -> float:
+        """Area under precision-recall for the positive class."""
+        true, false = self.beyond(positive)
+        precision, found = true / (true + false), np.diff(true, prepend=0)
+        if interpolation == "step":
+            return float(found @ precision / true[-1])
+        if interpolation == "trapezoid":
+            return float(found @ (precision + np.append(1.0, precision[:-1])) / (2.0 * true[-1]))
+        raise InputError(f"interpolation is 'step' or 'trapezoid', got {interpolation!r}")
+
+    def fpr_at_tpr(self, tpr: float, *, positive: Positive, rule: Rule) -> float:
+        """Share of negatives taken for positives once `tpr` of the positives are found."""
+        true, false = self.beyond(positive)
+        return float(false[cut(true, tpr, rule)] / false[-1])
+
+    def beyond(self, positive: Positive) -> tuple[Count, Count]:
+        """Positives and negatives at or beyond each distinct threshold, from the most to the least positive score."""
+        if positive == "known":
+            return self.known, self.unknown
+        if positive == "unknown":
+            return self._caught
+        raise InputError(f"positive is 'known' or 'unknown', got {positive!r}")
+
+    @cached_property
+    def _caught(self) -> tuple[Count, Count]:
+        unknown, known = (count[-1] - np.append(0, count[:-1])[::-1] for count in (self.unknown, self.known))
+        return unknown, known
+
+    @staticmethod
+    def _at(count: Count) -> Count:
+        return np.diff(count, prepend=0)
