@@ -32,12 +32,12 @@ def is_fitted(name: str) -> bool:
     return bool(detect.METHODS[name].fits)
 
 
-def refused_for(name: str, vectors: Vectors, labels: Labels | None) -> str:
+def refused_for(name: str, vectors: Vectors, *, labelled: bool) -> str:
     """Why the detector does not suit this model or these images, in a few words; empty where it does."""
     method = detect.METHODS[name]
     if method.suits == "rectified" and len(vectors) and vectors.min() < 0:
         return "it shapes activations behind a rectifier, and these vectors have negative entries"
-    if "labels" in method.fits and labels is None:
+    if "labels" in method.fits and not labelled:
         return "it learns from labels, and there are none"
     return ""
 
@@ -52,7 +52,7 @@ def fit_detector(name: str, head: Head, vectors: Vectors, labels: Labels | None)
     options: dict[str, Any] = {}
     if name in NEIGHBOURS:
         options["k"] = max(1, min(NEIGHBOURS[name], len(vectors) // 10))
-    reason = refused_for(name, vectors, labels)
+    reason = refused_for(name, vectors, labelled=labels is not None)
     if reason:
         raise InputError(f"{name}: {reason}")
     return detect.Detector.fit(name, head, vectors if is_fitted(name) else None, labels, **options)

@@ -45,7 +45,7 @@ def detectors(evidence: Evidence) -> Detectors:
     vectors = evidence.known.vectors[rows]
     labels = None if evidence.known.labels is None else evidence.known.labels[rows]
     for name in DETECTORS:
-        if reason := refused_for(name, evidence.known.vectors, labels):
+        if reason := refused_for(name, evidence.known.vectors, labelled=labels is not None):
             left_out[name] = reason
             continue
         if is_fitted(name) and len(rows) < FEWEST:
