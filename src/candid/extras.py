@@ -42,10 +42,10 @@ def installed(name: str) -> bool:
 def require(name: str) -> ModuleType:
     """The extra's module, or `MissingExtra` with the line that installs it.
 
-    >>> require("fastt")
+    >>> require("openclap")
     Traceback (most recent call last):
     ...
-    candid.errors.InputError: no extra named fastt; did you mean fast?
+    candid.errors.InputError: no extra named openclap; did you mean openclip?
     """
     row = _row(name)
     try:

@@ -3,6 +3,7 @@
 import click
 
 from candid.cli.reproducing.at_test_time import c_tpt
+from candid.cli.reproducing.energy import energy
 from candid.cli.reproducing.noisy_prompts import ptnl
 
 
@@ -13,3 +14,4 @@ def command() -> None:
 
 command.add_command(ptnl)
 command.add_command(c_tpt)
+command.add_command(energy)

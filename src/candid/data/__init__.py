@@ -7,6 +7,7 @@ from candid.data.reading import read
 from candid.data.shards import shard, subset
 from candid.data.unlike import UNLIKE, unlike
 from candid.data.views import AUGMENTATIONS, augment, view_random
+from candid.data.wordlist import words
 
 __all__ = [
     "AUGMENTATIONS",
@@ -25,4 +26,5 @@ __all__ = [
     "subset",
     "unlike",
     "view_random",
+    "words",
 ]

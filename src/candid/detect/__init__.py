@@ -1,7 +1,7 @@
 """How far an input is from what the model knows. Every score: higher = further from known."""
 
 from candid.detect.boundaries import FDBD, NCI
-from candid.detect.concepts import gl_mcm, neg_label, negative_labels
+from candid.detect.concepts import NegLabel, gl_mcm, neg_label, negative_labels
 from candid.detect.mahalanobis import Mahalanobis, RelativeMahalanobis
 from candid.detect.matching import SHE, KLMatching
 from candid.detect.methods import METHODS, Detector, Method, cosines
@@ -25,6 +25,7 @@ __all__ = [
     "Method",
     "Moments",
     "NNGuide",
+    "NegLabel",
     "ReAct",
     "RelativeMahalanobis",
     "Residual",

@@ -1,14 +1,17 @@
 """Vision-language detectors that see more than class names: patches (GL-MCM), other words (NegLabel)."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float, Int
 
 from candid.arrays import row_blocks
+from candid.detect.moments import VectorRows, blocks, check_rows
 from candid.detect.scores import mcm
 from candid.errors import InputError
-from candid.types import Logits, Scores
+from candid.types import Head, Logits, Scores
 
-__all__ = ["gl_mcm", "neg_label", "negative_labels"]
+__all__ = ["NegLabel", "gl_mcm", "neg_label", "negative_labels"]
 
 
 def gl_mcm(
@@ -63,6 +66,50 @@ def neg_label(
         with np.errstate(over="ignore"):  # an image far from every class has a share of exactly 0
             scores[rows] = -(1 / (1 + negative * np.exp(-log_own)[:, None])).mean(axis=1)
     return scores
+
+
+@dataclass(frozen=True, eq=False)
+class NegLabel:
+    """`neg_label` with the `negative_labels` among some words, on unit vectors of a vision-language model.
+
+    `classes` and `negatives` are unit rows of its text tower.
+
+    >>> head = Head(np.array([[1.0, 0.0]], np.float32), ("cat",))
+    >>> found = NegLabel.fit(head, np.array([[0.6, 0.8], [0.0, 1.0]], np.float32), share=0.5)
+    >>> found(np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)).round(3).tolist()
+    [-1.0, -0.0]
+    """
+
+    classes: Float[np.ndarray, "k d"]
+    negatives: Float[np.ndarray, "m d"]
+    groups: int
+    temperature: float
+    seed: int
+
+    @classmethod
+    def fit(
+        cls, head: Head, words: Float[np.ndarray, "w d"], *, share: float = 0.15, percentile: float = 95.0,
+        groups: int = 100, temperature: float = 0.01, seed: int = 0,
+    ) -> "NegLabel":  # fmt: skip
+        """From the head's classes and unit text vectors of words, e.g. of `data.words()`; fewer negatives than
+        `groups` are groups of one."""
+        lengths = np.linalg.norm(head.weights, axis=1, keepdims=True)
+        classes = head.weights / np.where(lengths > 0, lengths, 1)
+        if words.shape[1] != classes.shape[1]:
+            raise InputError(
+                f"words have {words.shape[1]} dimensions, classes {classes.shape[1]}; encode with one model"
+            )
+        negatives = words[negative_labels(classes, words, share=share, percentile=percentile)]
+        return cls(classes, negatives, min(groups, len(negatives)), temperature, seed)
+
+    def __call__(self, vectors: VectorRows) -> Scores:
+        scores = np.empty(check_rows(vectors, width=self.classes.shape[1])[0])
+        for rows, block in blocks(vectors):
+            scores[rows] = neg_label(
+                block @ self.classes.T, block @ self.negatives.T, groups=self.groups, temperature=self.temperature,
+                seed=self.seed,
+            )  # fmt: skip
+        return scores
 
 
 def negative_labels(

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float
 
 from candid.detect.boundaries import FDBD, NCI
-from candid.detect.concepts import gl_mcm, neg_label
+from candid.detect.concepts import NegLabel, gl_mcm
 from candid.detect.mahalanobis import Mahalanobis, RelativeMahalanobis
 from candid.detect.matching import SHE, KLMatching
 from candid.detect.moments import check_rows
@@ -27,9 +28,10 @@ Suits = Literal["any", "rectified", "language"]
 class Method:
     """One detector: what it scores, what its `fit` takes in this order (nothing: it has none), and where it belongs.
 
-    `takes`: "logits", "vectors", "head" and "cosines" follow from a head and vectors; "patch cosines" and "negative
-    cosines" need the model too. `suits` "rectified" wants vectors that are not negative, "language" class names that
-    were read by a text tower. `prefer` is a sentence for tables. Calling a method calls its function.
+    `takes`: "logits", "vectors", "head" and "cosines" follow from a head and vectors; "patch cosines" need the model
+    too. `fits`: "words" are text vectors of many words. `suits` "rectified" wants vectors that are not negative,
+    "language" class names that were read by a text tower. `prefer` is a sentence for tables. Calling a method calls
+    its function.
     """
 
     score: Any
@@ -60,9 +62,7 @@ METHODS: dict[str, Method] = {
     "mcm": Method(mcm, ("cosines",), suits="language", prefer="CLIP, zero-shot"),
     "msp": Method(msp, ("logits",), prefer="the baseline; probabilities only"),
     "nci": Method(NCI, ("vectors",), ("vectors", "head"), prefer="networks trained until classes collapse"),
-    "neg-label": Method(
-        neg_label, ("cosines", "negative cosines"), suits="language", prefer="CLIP, zero-shot, far and near"
-    ),
+    "neg-label": Method(NegLabel, ("vectors",), ("head", "words"), "language", "CLIP, zero-shot, far and near"),
     "nnguide": Method(NNGuide, ("vectors",), ("vectors", "head"), prefer="features and logits together"),
     "react": Method(ReAct, ("vectors",), ("vectors", "head"), "rectified", "networks with outlying activations"),
     "relative-mahalanobis": Method(
@@ -86,9 +86,17 @@ class Detector:
 
     @classmethod
     def fit(
-        cls, name: str, head: Head, vectors: Vectors | None = None, labels: Labels | None = None, **options: Any
+        cls,
+        name: str,
+        head: Head,
+        vectors: Vectors | None = None,
+        labels: Labels | None = None,
+        words: Float[np.ndarray, "w d"] | None = None,
+        **options: Any,
     ) -> "Detector":
-        """The detector, from known vectors and their labels where it learns from them; `options` go to its `fit`.
+        """The detector, from known vectors, their labels, or text vectors of words where it learns from them.
+
+        `options` go to its `fit`.
 
         >>> head = Head(np.eye(2, dtype=np.float32), ("a", "b"))
         >>> Detector.fit("max_logit", head)(np.array([[0.6, 0.8]], np.float32)).round(4).tolist()
@@ -103,11 +111,16 @@ class Detector:
             raise InputError(f"{name} looks at more than an image's vector; call detect.{name.replace('-', '_')}")
         if not method.fits:
             return cls(name, head)
-        given = {"vectors": vectors, "labels": labels, "head": head,
-                 "logits": None if vectors is None else head(vectors)}  # fmt: skip
+        given = {
+            "vectors": vectors,
+            "labels": labels,
+            "head": head,
+            "logits": None if vectors is None else head(vectors),
+            "words": words,
+        }
         missing = [part for part in method.fits if given[part] is None]
         if missing:
-            raise InputError(f"{name} is fitted on {' and '.join(method.fits)} of known inputs, got no {missing[0]}")
+            raise InputError(f"{name} is fitted on {', '.join(method.fits)}, got no {missing[0]}")
         return cls(name, head, method.score.fit(*(given[part] for part in method.fits), **options))
 
     def __call__(self, vectors: Vectors) -> Scores:

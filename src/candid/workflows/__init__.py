@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from candid.workflows.feature_cache import cache_folder
     from candid.workflows.feature_files import load_features, save_features
     from candid.workflows.head_files import SavedHead, load_head, save_head
+    from candid.workflows.outlier_tuning import fine_tune
+    from candid.workflows.outliers.front import energy_study
     from candid.workflows.predictor import Predictor
     from candid.workflows.prompting.front import prompt_study
     from candid.workflows.studying.front import study
@@ -35,6 +37,8 @@ _HOME = {
     "cache_folder": "feature_cache",
     "doubt_labels": "adapting.doubting",
     "encode": "encoding",
+    "energy_study": "outliers.front",
+    "fine_tune": "outlier_tuning",
     "load_features": "feature_files",
     "load_head": "head_files",
     "prompt_study": "prompting.front",
@@ -64,6 +68,8 @@ __all__ = [
     "cache_folder",
     "doubt_labels",
     "encode",
+    "energy_study",
+    "fine_tune",
     "load_features",
     "load_head",
     "prompt_study",

@@ -3,6 +3,9 @@ head and vectors."""
 
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from candid import detect
 from candid.detect.methods import FROM_VECTORS
 from candid.errors import InputError, nearest
@@ -29,21 +32,29 @@ def is_fitted(name: str) -> bool:
     >>> is_fitted("energy"), is_fitted("knn")
     (False, True)
     """
-    return bool(detect.METHODS[name].fits)
+    return bool({"vectors", "labels", "logits"} & {*detect.METHODS[name].fits})
 
 
-def refused_for(name: str, vectors: Vectors, *, labelled: bool) -> str:
+def refused_for(name: str, vectors: Vectors, *, labelled: bool, language: bool = True, words: bool = False) -> str:
     """Why the detector does not suit this model or these images, in a few words; empty where it does."""
     method = detect.METHODS[name]
     if method.suits == "rectified" and len(vectors) and vectors.min() < 0:
         return "it shapes activations behind a rectifier, and these vectors have negative entries"
+    if method.suits == "language" and not language:
+        return "it needs classes that were read by a text tower"
+    if "words" in method.fits and not words:
+        return f"it asks for many words to be read, which is done where it is chosen: --detector {name}"
     if "labels" in method.fits and not labelled:
         return "it learns from labels, and there are none"
     return ""
 
 
-def fit_detector(name: str, head: Head, vectors: Vectors, labels: Labels | None) -> detect.Detector:
+def fit_detector(
+    name: str, head: Head, vectors: Vectors, labels: Labels | None, words: Float[np.ndarray, "w d"] | None = None
+) -> detect.Detector:
     """The detector, fitted on these known vectors if it learns; k of a small bank is a tenth of it.
+
+    `words` are text vectors of many words, for the one that learns from them.
 
     >>> head = Head(np.eye(2, dtype=np.float32), ("cat", "dog"))
     >>> fit_detector("knn", head, np.eye(2, dtype=np.float32), None).fitted.k
@@ -52,10 +63,10 @@ def fit_detector(name: str, head: Head, vectors: Vectors, labels: Labels | None)
     options: dict[str, Any] = {}
     if name in NEIGHBOURS:
         options["k"] = max(1, min(NEIGHBOURS[name], len(vectors) // 10))
-    reason = refused_for(name, vectors, labelled=labels is not None)
+    reason = refused_for(name, vectors, labelled=labels is not None, words=words is not None)
     if reason:
         raise InputError(f"{name}: {reason}")
-    return detect.Detector.fit(name, head, vectors if is_fitted(name) else None, labels, **options)
+    return detect.Detector.fit(name, head, vectors if is_fitted(name) else None, labels, words, **options)
 
 
 def outlier_scores(head: Head, vectors: Vectors, detector: str) -> Scores:

@@ -64,10 +64,10 @@ class _Decoded:
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         with ThreadPoolExecutor() as pool:
-            return np.stack(list(pool.map(self._one, rows)))
+            return np.stack(list(pool.map(self._one, rows.tolist())))
 
     def _one(self, row: int) -> np.ndarray:
-        return self.model.prepare(self.images.read(int(row)))
+        return self.model.prepare(self.images.read(row))
 
 
 def _prepared(model: Supervised, images: ImageSet) -> Any:

@@ -22,7 +22,7 @@ from candid.errors import InputError
 from candid.files import atomic, fresh_folder, read_json, write_json
 from candid.types import Encoder, Estimate, Features, Head, Image, ImageSet, Logits, Predictions, Probs
 from candid.workflows.calibrators import CALIBRATORS, calibrator_named, pack, probabilities, unpack
-from candid.workflows.detectors import DETECTORS, is_fitted
+from candid.workflows.detectors import DETECTORS
 from candid.workflows.encoding import encode
 from candid.workflows.tuning import TuningAtTestTime
 
@@ -61,7 +61,7 @@ class Predictor:
     detector_fitted: Any | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        if self.detector not in DETECTORS or is_fitted(self.detector) == (self.detector_fitted is None):
+        if self.detector not in DETECTORS or bool(METHODS[self.detector].fits) == (self.detector_fitted is None):
             raise InputError(
                 f"expected a detector of {', '.join(DETECTORS)}, fitted where it learns, got {self.detector}"
             )

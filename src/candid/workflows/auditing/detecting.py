@@ -44,15 +44,16 @@ def detectors(evidence: Evidence) -> Detectors:
     rows = evidence.detector_rows
     vectors = evidence.known.vectors[rows]
     labels = None if evidence.known.labels is None else evidence.known.labels[rows]
+    given = {"labelled": labels is not None, "words": evidence.words is not None}
     for name in DETECTORS:
-        if reason := refused_for(name, evidence.known.vectors, labelled=labels is not None):
+        if reason := refused_for(name, evidence.known.vectors, **given):
             left_out[name] = reason
             continue
         if is_fitted(name) and len(rows) < FEWEST:
             left_out[name] = f"learning from {len(rows)} known images is not possible, {FEWEST} are needed"
             continue
         try:
-            usable[name] = fit_detector(name, evidence.head, vectors, labels)
+            usable[name] = fit_detector(name, evidence.head, vectors, labels, evidence.words)
         except InputError as error:
             left_out[name] = str(error).removeprefix(f"{name}: ")
     return Detectors(usable, left_out)

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TypeVar, get_args
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from candid.arrays import check_labels, check_logits
 from candid.calibrate.conformal_scores import ConformalMethod
@@ -38,7 +38,7 @@ class Evidence:
     head made from it alone. `calibrator` is a row of `calibrate.METHODS`; `sets` the kind of prediction sets wanted, at
     `coverage`, or None. `tuned` says that the head was learnt, so that no wording made it. Rows are used as
     `split.stratified_order` orders them. `unlike` are made from known images so as to be none of them; a detector that
-    is to be chosen ("auto") is chosen by them.
+    is to be chosen ("auto") is chosen by them. `words` are text vectors of many words, where a detector asks for them.
     """
 
     head: Head
@@ -56,6 +56,7 @@ class Evidence:
     sets: str | None = "lac"
     tuned: bool = False
     unlike: Mapping[str, Features] = field(default_factory=dict)
+    words: Float[np.ndarray, "w d"] | None = None
 
     def __post_init__(self) -> None:
         n, classes = len(self.known), self.head.classes

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from candid import data, models
 from candid.errors import InputError
 from candid.files import digest
@@ -117,6 +119,7 @@ def audit(
         sets=sets,
         tuned=head is not None,
         unlike=features["unlike"],
+        words=_words(model, wordings) if detector == "neg-label" else None,
     )
     tuned_rows = None
     if test_time is not None:
@@ -211,6 +214,12 @@ def _tuned(
     before = replace(how, method="zero-shot").logits(model, views, classes)
     after = how.logits(model, views, classes, told(f"known: {how.method}"))
     return Tuned(replace(how, seconds=seconds_an_image(model, known, classes, how)), before, after)
+
+
+def _words(model: Encoder, wordings: Sequence[str]) -> np.ndarray:
+    """Text vectors of the word list, in the first wording of the classes."""
+    template = (*wordings, models.PLAIN[0])[0]
+    return model.encode_texts([template.format(word) for word in data.words()])
 
 
 def _unseen(features: Features, head: SavedHead) -> tuple[Features, int]:

@@ -1,0 +1,160 @@
+"""The study's front door: every model as it is and fine-tuned, on every set; what is finished is kept."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from candid import data, models
+from candid.errors import InputError
+from candid.files import digest
+from candid.models.classifier import Supervised
+from candid.report import Report
+from candid.types import Classifier, Features, ImageSet
+from candid.workflows.encoding import encode
+from candid.workflows.outlier_tuning import fine_tune
+from candid.workflows.outliers.measured import Material, ask
+from candid.workflows.outliers.plan import PLAIN, OutlierPlan, OutlierSet, Unit, units
+from candid.workflows.outliers.record import COLUMNS, OutlierRecord, load_records, save_records
+from candid.workflows.outliers.shown import card_of, content
+from candid.workflows.study_files import Tables, slug
+
+__all__ = ["energy_study"]
+
+Progress = Callable[[str, int, int], None]
+
+
+def energy_study(
+    named: Mapping[str, str],
+    plan: OutlierPlan,
+    folder: str | Path,
+    *,
+    cache: bool | Path = True,
+    batch_size: int = 64,
+    workers: int | None = None,
+    device: str = "auto",
+    shard: tuple[int, int] = (0, 1),
+    progress: Progress | None = None,
+    command: str = "workflows.energy_study",
+    config: dict[str, Any] | None = None,
+) -> Report:
+    """The report of what these models (load names by short name) answer to the plan's questions.
+
+    What is finished is kept in `folder`/runs and fine-tuned networks in `folder`/networks, so a run that was stopped
+    goes on where it was, and several processes share the work: `shard` (index, count) takes every count-th state of
+    every model; the report shows the finished ones. A model that a set cannot be asked of is told in the report.
+    Questions and rules: docs/studies/energy_ood.md.
+    """
+    index, count = shard
+    if not 0 <= index < count:
+        raise InputError(f"expected a shard index from 0 to below the number of shards, got {index} of {count}")
+    how = {"cache": cache, "batch_size": batch_size, "workers": workers}
+    told = progress or _silent
+    found, refused, missing = list[OutlierRecord](), list[str](), 0
+    asked = [(name, place, unit) for name, place in named.items() for unit in units(plan, name)]
+    for i, (name, place, unit) in enumerate(asked):
+        whole = f"{slug(name)}-{slug(unit.found.name)}-{slug(unit.state)}"
+        path = Path(folder) / "runs" / f"{whole}.json"
+        key = _key(name, models.revision(place), unit, plan)
+        known = load_records(path, key)
+        if known is None and i % count != index:
+            missing += 1
+            continue
+        if known is None:
+            words = f"{name}, {unit.state} ({i + 1} of {len(asked)})"
+            try:
+                model = _model(name, place, unit, plan, Path(folder) / "networks" / whole, device, _within(told, words))
+                known = ask(_material(name, model, unit, plan, how, _within(told, words)), plan)
+            except InputError as error:
+                refused.append(f"{name}, {unit.found.name}: {error}")
+                continue
+            save_records(path, key, known)
+        found += known
+    if not found:
+        reason = refused[0] if refused else "other shards have not finished anything yet"
+        raise InputError(f"nothing of this plan can be shown; {reason}")
+    cards = [card_of(models.load(place, device=device)) for place in named.values()]
+    shown = content(found, plan, cards, command=command, config=config or {}, missing=missing,
+                    refused=tuple(dict.fromkeys(refused)))  # fmt: skip
+    return Report(shown, made={"tables": Tables(found, COLUMNS)})
+
+
+def _model(
+    name: str, place: str, unit: Unit, plan: OutlierPlan, folder: Path, device: str, told: Callable[..., None]
+) -> Any:
+    if unit.state == PLAIN:
+        return models.load(place, device=device)
+    ready = plan.tuned.get(name, {}).get(unit.state)
+    if ready is not None:
+        return models.load(ready, device=device)
+    if (folder / "config.json").is_file():
+        return models.load(str(folder), device=device)
+    model: Any = models.load(place, device=device)
+    if not isinstance(model, Supervised):
+        raise InputError("a vision-language model is not fine-tuned here; candid adapt tunes its prompts")
+    train = _named(unit.found.train, model.head.classes)
+    return fine_tune(model, train, unit.found.outliers, plan.recipe(unit.state), folder, progress=told)[0]
+
+
+def _material(
+    name: str, model: Any, unit: Unit, plan: OutlierPlan, how: dict[str, Any], told: Callable[[int, int], None]
+) -> Material:
+    found = unit.found
+    if isinstance(model, Classifier):
+        head = model.head
+    else:
+        classes = found.test.classes
+        if classes is None:
+            raise InputError(f"set {found.name} brings no class names")
+        head = models.zero_shot(models.with_texts(model), classes)
+
+    def seen(images: ImageSet, most: int | None = None) -> Features:
+        if most is not None and most < len(images):
+            rows = np.sort(np.random.default_rng(plan.seed).permutation(len(images))[:most])
+            images = data.subset(images, rows.tolist())
+        return encode(model, images, progress=told, **how)
+
+    test = seen(_named(found.test, head.classes), plan.images)
+    needed = "detectors" in plan.questions and found.train is not None
+    train = seen(_named(found.train, head.classes), plan.fit_images) if needed else None
+    unknown = {each.name: seen(each.images) for each in found.unknown}
+    return Material(name, unit, head, test, train, unknown, language=not isinstance(model, Classifier))
+
+
+def _named(images: ImageSet | None, classes: tuple[str, ...]) -> ImageSet:
+    """The images with labels that index these classes, matched by name."""
+    if images is None or images.labels is None or images.classes is None:
+        raise InputError("known images need labels with class names")
+    if images.classes == classes:
+        return images
+    index = {label: place for place, label in enumerate(classes)}
+    if strange := [label for label in images.classes if label not in index]:
+        raise InputError(f"the images are of class {strange[0]!r}, which the model does not have")
+    places = np.array([index[label] for label in images.classes])
+    return replace(images, labels=places[images.labels], classes=classes)
+
+
+def _key(name: str, revision: str | None, unit: Unit, plan: OutlierPlan) -> str:
+    """Hash of all that the records depend on."""
+    found: OutlierSet = unit.found
+    sets = [found.test, *(each.images for each in found.unknown), found.train, found.outliers]
+    parts: list[object] = [
+        revision, unit.state, found.name, [None if each is None else list(each.ids) for each in sets],
+        [each.kind for each in found.unknown], list(plan.questions), list(plan.detectors), list(plan.temperatures),
+        plan.images, plan.fit_images, plan.keep, plan.seed,
+    ]  # fmt: skip
+    if unit.state != PLAIN:
+        ready = plan.tuned.get(name, {}).get(unit.state)
+        parts += [plan.epochs, plan.steps, plan.rate] if ready is None else [models.revision(ready)]
+    return digest(json.dumps(parts, sort_keys=True).encode())
+
+
+def _within(told: Progress, words: str) -> Callable[[int, int], None]:
+    return lambda done, total: told(words, done, total)
+
+
+def _silent(label: str, done: int, total: int) -> None:
+    return
