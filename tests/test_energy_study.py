@@ -5,10 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from PIL import Image
 
-from candid import detect, metrics, models, workflows
+from candid import data, detect, metrics, models, workflows
 from candid.cli import main
 from candid.errors import InputError
 from candid.models import cifar
@@ -51,13 +50,23 @@ def arguments(world, out, *more):
     return ["reproduce", "energy", *flags, "-m", str(world / "net"), "-o", str(out), "--no-cache", *more]
 
 
-def test_the_command_measures_fine_tunes_goes_on_and_repeats(world, tmp_path):
-    out = tmp_path / "out"
-    run = CliRunner().invoke
-    done = run(
-        main, arguments(world, out, "--objectives", "energy,ce", "--steps", "3", "--detectors", "msp,energy,knn,ash")
-    )
-    assert done.exit_code == 0, done.output
+@pytest.fixture
+def run(capsys):
+    """Runs candid with arguments: (exit code, stdout, stderr)."""
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return stop.value.code or 0, out, err
+
+    return call
+
+
+def test_the_command_measures_fine_tunes_goes_on_and_repeats(world, tmp_path, run):
+    out, chosen = tmp_path / "out", ("--objectives", "energy,ce", "--steps", 3, "--detectors", "msp,energy,knn,ash")
+    code, _, err = run(*arguments(world, out, *chosen))
+    assert code == 0, err
     assert {each.name for each in (out / "runs").iterdir()} == {
         "net-test-as-it-is.json", "net-test-energy.json", "net-test-ce.json"
     }  # fmt: skip
@@ -67,25 +76,23 @@ def test_the_command_measures_fine_tunes_goes_on_and_repeats(world, tmp_path):
     table = (out / "tables" / "detectors.csv").read_text().splitlines()
     assert len(table) == 1 + 3 * (1 + 4 * 2)  # header; per state accuracy and four detectors on two sets
     before = {path: path.stat().st_mtime_ns for path in out.rglob("runs/*")}
-    again = run(main, arguments(world, out, "--objectives", "energy,ce", "--steps", "3", "--detectors",
-                                "msp,energy,knn,ash"))  # fmt: skip
-    assert again.exit_code == 0, again.output
+    code, _, err = run(*arguments(world, out, *chosen))
+    assert code == 0, err
     assert before == {path: path.stat().st_mtime_ns for path in out.rglob("runs/*")}
-    other = run(main, ["reproduce", "energy", "--config", str(out / "report.json"), "-o", str(tmp_path / "b"), "--no-cache",
-                       "--json"])  # fmt: skip
-    assert other.exit_code == 0, other.output
-    rows = json.loads(other.output)["rows"]
-    assert rows == [row.model_dump(mode="json") for row in content.rows]
+    again = ("reproduce", "energy", "--config", out / "report.json", "-o", tmp_path / "b", "--no-cache", "--json")
+    code, text, err = run(*again)
+    assert code == 0, err
+    assert json.loads(text)["rows"] == [row.model_dump(mode="json") for row in content.rows]
 
 
 def test_numbers_are_those_of_the_metrics_on_the_model_s_scores(world, tmp_path):
-    job = {"sets": [{"name": "s", "test": str(world / "test"), "ood": [{"name": "far", "path": str(world / "far")}]}],
-           "questions": ["detectors", "temperature", "threshold"], "detectors": ["energy"], "temperatures": [1, 10]}  # fmt: skip
+    far = {"name": "far", "path": str(world / "far")}
+    job = {"sets": [{"name": "s", "test": str(world / "test"), "ood": [far]}],
+           "questions": ["detectors", "temperature", "threshold"], "detectors": ["energy"],
+           "temperatures": [1, 10]}  # fmt: skip
     workflows.energy_study({"net": str(world / "net")}, plan_of(job), tmp_path, cache=False)
     stored = json.loads(next((tmp_path / "runs").iterdir()).read_text())["records"]
     model = models.load(str(world / "net"))
-    from candid import data
-
     known, unknown = (
         model.head(workflows.encode(model, data.read(world / name), cache=False).vectors) for name in ("test", "far")
     )
@@ -154,8 +161,8 @@ def records(**wanted):
 
 def test_claims_follow_from_the_numbers_by_their_rules():
     good = {
-        "scores": {("as it is", "msp"): (0.6, 0.8), ("as it is", "energy"): (0.4, 0.9), ("energy", "energy"): (0.2, 0.95),
-                   ("ce", "energy"): (0.41, 0.9)},
+        "scores": {("as it is", "msp"): (0.6, 0.8), ("as it is", "energy"): (0.4, 0.9),
+                   ("energy", "energy"): (0.2, 0.95), ("ce", "energy"): (0.41, 0.9)},
         "accuracy": {"as it is": 0.9, "energy": 0.895}, "error": 1e-12,
     }  # fmt: skip
     assert [each.outcome for each in claims(records(**good))] == ["holds"] * 4

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from candid import detect, metrics
 from candid.arrays import log_softmax
@@ -15,6 +16,7 @@ from candid.workflows.outliers.record import OutlierRecord, Spread
 
 __all__ = ["Material", "ask"]
 
+AnyScores = Float[np.ndarray, "_"]  # each side has its own length
 SHOWN = ("msp", "energy")  # scores whose histograms are kept
 BINS = 50
 TAIL = 0.002
@@ -90,7 +92,7 @@ def _identity(found: Material, plan: OutlierPlan) -> Iterator[OutlierRecord]:
         }, known=len(known[0]))  # fmt: skip
 
 
-def _parts(head: Head, features: Features) -> tuple[Scores, Scores, Scores]:
+def _parts(head: Head, features: Features) -> tuple[AnyScores, AnyScores, AnyScores]:
     logits = head(features.vectors)
     return log_softmax(logits).max(axis=1), detect.energy(logits), logits.max(axis=1).astype(np.float64)
 
@@ -133,15 +135,15 @@ def _fitted(name: str, found: Material) -> Callable[..., Scores] | str:
         return str(error)
 
 
-def _numbers(known: Scores, unknown: Scores, seed: int) -> dict[str, float]:
-    found = metrics.separation(known, np.asarray(unknown), seed=seed)
+def _numbers(known: AnyScores, unknown: AnyScores, seed: int) -> dict[str, float]:
+    found = metrics.separation(known, unknown, seed=seed)
     flat: dict[str, float] = {"tied": float(found.tied)}
     for name, each in found.estimates().items():
         flat |= {name: each.value, f"{name}_low": each.low, f"{name}_high": each.high}
     return flat
 
 
-def _spread(known: Scores, unknown: Scores) -> Spread:
+def _spread(known: AnyScores, unknown: AnyScores) -> Spread:
     both = np.concatenate([known, unknown])
     low, high = np.quantile(both, [TAIL, 1 - TAIL])
     edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
