@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import candid
+from candid import detect
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -46,6 +47,22 @@ def test_the_python_of_the_calibrators_page_prints_what_it_says(monkeypatch, cac
     number = re.compile(r"\d+(?:\.\d+)?")
     shown, expected = (list(map(float, number.findall(text))) for text in (capsys.readouterr().out, " ".join(said)))
     assert shown == pytest.approx(expected, abs=0.02)
+
+
+def test_the_python_of_the_detectors_page_prints_what_it_says(monkeypatch, cache, capsys):
+    monkeypatch.setenv("CANDID_CACHE", cache)
+    code = run_python(ROOT / "docs" / "detectors.md")
+    assert re.findall(r"^# (.*AUROC.*)$", code, flags=re.MULTILINE) == capsys.readouterr().out.splitlines()
+
+
+def test_the_python_of_the_energy_page_runs(capsys):
+    run_python(ROOT / "docs" / "energy.md")
+    assert "Margins" in capsys.readouterr().out
+
+
+def test_every_detector_has_its_row_on_the_page():
+    rows = re.findall(r"^\| (`.*?`) \|", (ROOT / "docs" / "detectors.md").read_text(), flags=re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`([\w-]+)`", row)} >= {*detect.METHODS}
 
 
 def test_the_changelog_names_this_version():

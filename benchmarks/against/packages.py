@@ -1,6 +1,7 @@
 """Peers whose package cannot be imported whole: only the modules that are measured are loaded.
 
-torch-uncertainty imports lightning and torchvision, TorchCP torch_geometric, torchvision and torchsort, on import; what
+torch-uncertainty imports lightning and torchvision, pytorch-ood torchvision, TorchCP torch_geometric, torchvision and
+torchsort, on import; what
 is measured here uses none of them, and torchvision has no build that goes with every CPU build of torch. So the
 package's own `__init__` is left out and its modules run as they are.
 """
@@ -26,6 +27,12 @@ def torch_uncertainty_metrics() -> Any:
     """`torch_uncertainty.metrics.classification.calibration`."""
     _hollow("torch_uncertainty", "torch_uncertainty.metrics", "torch_uncertainty.metrics.classification")
     return importlib.import_module("torch_uncertainty.metrics.classification.calibration")
+
+
+def pytorch_ood(name: str) -> Any:
+    """`pytorch_ood.<name>`, whose package imports data sets and with them torchvision."""
+    _hollow("pytorch_ood", "pytorch_ood.detector")
+    return importlib.import_module(f"pytorch_ood.{name}")
 
 
 def torchcp(name: str) -> Any:

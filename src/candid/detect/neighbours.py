@@ -18,7 +18,9 @@ __all__ = ["Knn", "NNGuide", "Nearest", "nearest", "unit_rows"]
 
 QUERIES = 512
 CHUNK = 8192  # bank rows at a time: 16 MB of products
-WIDE = 8  # neighbours beyond and around the k-th whose distances are computed again without cancellation
+FIRST = 1024  # rows of the first piece; each next one is twice as long, so that few of its rows beat the best so far
+AGAIN = 64  # queries at a time whose nearest are looked at again
+WIDE = 4  # neighbours beyond and around the k-th whose distances are computed again without cancellation
 
 
 class Nearest(NamedTuple):
@@ -69,9 +71,10 @@ class Knn:
     def _kth(self, queries: Float32[np.ndarray, "n d"], rows: Int[np.ndarray, "n w"]) -> Scores:
         """The k-th distance, from differences: 2 - 2 cos has no digits left for near duplicates."""
         first = max(0, self.k - WIDE)
-        near = _gathered(self.bank, rows[:, first:])
-        gap = near.astype(np.float64) - queries[:, None]
-        apart = np.sqrt(np.einsum("nwd,nwd->nw", gap, gap))
+        apart = np.empty(rows[:, first:].shape)
+        for part in row_slices(len(rows), AGAIN):
+            gap = _gathered(self.bank, rows[part, first:]) - queries[part, None]
+            apart[part] = np.sqrt(np.einsum("nwd,nwd->nw", gap, gap))
         return np.sort(apart, axis=1)[:, self.k - 1 - first]
 
 
@@ -122,9 +125,11 @@ def nearest(queries: Float32[np.ndarray, "n d"], bank: VectorRows, k: int) -> Ne
     [[2], [1]]
     """
     n, total = len(queries), bank.shape[0]
-    chunk = max(CHUNK, k)
     best, where = np.empty((n, 0), np.float32), np.empty((n, 0), np.int64)
-    for rows in row_slices(total, chunk):
+    stop = 0
+    while stop < total:
+        rows = slice(stop, min(total, stop + max(k, min(CHUNK, FIRST + stop))))
+        stop = rows.stop
         products = queries @ np.asarray(bank[rows], dtype=np.float32).T
         if best.shape[1] < k:
             best, where = _top(np.hstack([best, products]), np.hstack([where, _places(n, rows)]), k)
