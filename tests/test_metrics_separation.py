@@ -79,6 +79,7 @@ def test_perfect_separation_still_has_an_interval():
     assert found.auroc.low == metrics.proportion(10, 10).low
     assert found.fpr_known_positive_first.value == 0.0
     assert found.fpr_known_positive_first.high >= metrics.proportion(0, 10).high
+    assert found.aupr_unknown_positive.low == metrics.proportion(10, 10).low
 
 
 @pytest.mark.parametrize(

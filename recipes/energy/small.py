@@ -10,6 +10,7 @@ from pathlib import Path
 
 from candid import workflows
 from candid.files import read_json
+from candid.workflows.detectors import DETECTORS
 from candid.workflows.outliers.plan import plan_of
 
 OBJECTIVES = ("energy", "outlier-exposure", "ce")
@@ -30,6 +31,7 @@ def main() -> None:
         "models": plain | {"tiny": "tiny"},
         "tuned": {name: {objective: folders[f"{name}-{objective}"] for objective in OBJECTIVES
                          if f"{name}-{objective}" in folders} for name in plain},
+        "detectors": [*DETECTORS, "odin", "gl-mcm"],
         "seed": 0,
     }  # fmt: skip
     report = workflows.energy_study(

@@ -96,9 +96,9 @@ def identity(records: Sequence[dict]) -> Iterable[tuple]:
     for each in records:
         if each["question"] == "identity" and each["state"] == "as it is":
             n = each["numbers"]
-            yield (each["model"], each["set"], f"{n['known_energy']:.2f}, {n['unknown_energy']:.2f}",
-                   f"{n['known_top']:.2f}, {n['unknown_top']:.2f}",
-                   f"{n['auroc_energy']:.3f}, {n['auroc_top']:.3f}, {n['auroc_sum']:.3f}", f"{n['error']:.0e}")  # fmt: skip
+            areas = ", ".join(f"{n[f'auroc_{part}']:.3f}" for part in ("energy", "top", "sum"))
+            energy, top = (f"{n[f'known_{part}']:.2f}, {n[f'unknown_{part}']:.2f}" for part in ("energy", "top"))
+            yield (each["model"], each["set"], energy, top, areas, f"{n['error']:.0e}")
 
 
 def thresholds(records: Sequence[dict]) -> Iterable[tuple]:

@@ -67,7 +67,7 @@ def separation(
 
     Intervals: of AUROC by DeLong et al. 1988 (https://doi.org/10.2307/2531595) on the logit scale; of the others by
     200 resamples of each side, which beyond 4,096 distinct scores are of cells of equal mass; that of a rate is never
-    narrower than the exact one at a fixed threshold. A `Ranked` may stand for both samples.
+    narrower than the exact one at a fixed threshold, and an area that no resample changes gets that of a share. A `Ranked` may stand for both samples.
 
     >>> found = separation(np.arange(20.0), np.array([17.5, 18.5, 30.0, 40.0]))
     >>> found.fpr_known_positive_first.value, found.fpr_unknown_positive_first.value, found.auroc.value
@@ -88,6 +88,10 @@ def separation(
         if name != "auroc":
             shift = _shift(name, centre, draws, value)
             low, high = (float(np.quantile(draws[name], (1 + sign * level) / 2)) - shift for sign in (-1, 1))
+            if low == high:  # no resample differs: as sure as so many inputs of the positive class can make one
+                positives = ranked.n_known if "_known_positive" in name else ranked.n_unknown
+                exact = clopper_pearson(np.array([value * positives]), np.array([positives]), level)
+                low, high = float(exact[0][0]), float(exact[1][0])
             if name.startswith("fpr"):
                 negatives = ranked.n_unknown if "_known_positive" in name else ranked.n_known
                 exact = clopper_pearson(np.array([round(value * negatives)], float), np.array([negatives]), level)

@@ -32,7 +32,9 @@ SAMPLE: dict[str, Any] = {"sets": [{"name": "groceries", "test": "embedded"}]}
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training images; 10 by default.")
 @click.option("--steps", type=click.IntRange(1), help="Steps of fine-tuning, instead of epochs.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Learning rate at the start; 0.001 by default.")
-@click.option("--detectors", help="Comma-separated detectors; all that suit by default.")
+@click.option(
+    "--detectors", help="Comma-separated detectors; by default all that suit and need vectors alone. Also odin, gl-mcm."
+)
 @click.option("--questions", help="Comma-separated: detectors, temperature, identity, threshold.")
 @click.option("--images", type=click.IntRange(1), help="Known images that judge; all by default.")
 @click.option("--fit-images", type=click.IntRange(1), help="Training images detectors learn from; 5,000 by default.")

@@ -13,9 +13,10 @@ from candid.errors import InputError
 from candid.files import digest
 from candid.models.classifier import Supervised
 from candid.report import Report
-from candid.types import Classifier, Features, ImageSet
+from candid.types import Classifier, Features, ImageSet, Scores
 from candid.workflows.encoding import encode
 from candid.workflows.outlier_tuning import fine_tune
+from candid.workflows.outliers.deep import deep_scores
 from candid.workflows.outliers.measured import Material, ask
 from candid.workflows.outliers.plan import PLAIN, OutlierPlan, OutlierSet, Unit, units
 from candid.workflows.outliers.record import COLUMNS, OutlierRecord, load_records, save_records
@@ -112,16 +113,29 @@ def _material(
         head = models.zero_shot(models.with_texts(model), classes)
 
     def seen(images: ImageSet, most: int | None = None) -> Features:
-        if most is not None and most < len(images):
-            rows = np.sort(np.random.default_rng(plan.seed).permutation(len(images))[:most])
-            images = data.subset(images, rows.tolist())
-        return encode(model, images, progress=told, **how)
+        return encode(model, _some(images, most, plan.seed), progress=told, **how)
 
     test = seen(_named(found.test, head.classes), plan.images)
     needed = "detectors" in plan.questions and found.train is not None
     train = seen(_named(found.train, head.classes), plan.fit_images) if needed else None
     unknown = {each.name: seen(each.images) for each in found.unknown}
-    return Material(name, unit, head, test, train, unknown, language=not isinstance(model, Classifier))
+    language = not isinstance(model, Classifier)
+    words = None
+    if language and "neg-label" in plan.detectors:
+        words = model.encode_texts([models.PLAIN[0].format(word) for word in data.words()])
+    images = {"": _some(found.test, plan.images, plan.seed), **{each.name: each.images for each in found.unknown}}
+
+    def deep(detector: str, which: str) -> Scores:
+        return deep_scores(detector, model, head, images[which], progress=told)
+
+    return Material(name, unit, head, test, train, unknown, words, language, deep)
+
+
+def _some(images: ImageSet, most: int | None, seed: int) -> ImageSet:
+    """At most so many of the images, drawn by the seed, in their order."""
+    if most is None or most >= len(images):
+        return images
+    return data.subset(images, np.sort(np.random.default_rng(seed).permutation(len(images))[:most]).tolist())
 
 
 def _named(images: ImageSet | None, classes: tuple[str, ...]) -> ImageSet:

@@ -11,6 +11,7 @@ from candid.arrays import log_softmax
 from candid.errors import InputError
 from candid.types import Features, Head, Scores
 from candid.workflows.detectors import fit_detector, is_fitted, refused_for
+from candid.workflows.outliers.deep import DEEP
 from candid.workflows.outliers.plan import OutlierPlan, Unit
 from candid.workflows.outliers.record import OutlierRecord, Spread
 
@@ -32,7 +33,9 @@ class Material:
     test: Features
     train: Features | None
     unknown: Mapping[str, Features]
+    words: Float[np.ndarray, "w d"] | None = None
     language: bool = False
+    deep: Callable[[str, str], Scores] | None = None  # of a detector and an unknown set, "" for the known images
 
     def record(
         self, question: str, name: str, detector: str, numbers: Mapping[str, float], *, known: int,
@@ -57,13 +60,14 @@ def _detectors(found: Material, plan: OutlierPlan) -> Iterator[OutlierRecord]:
     yield found.record("detectors", "", "", {"accuracy": accuracy, "accuracy_low": right.low,
                                              "accuracy_high": right.high}, known=len(found.test))  # fmt: skip
     for name in plan.detectors:
-        made = _fitted(name, found)
-        if isinstance(made, str):
-            yield found.record("detectors", "", name, {}, known=0, note=made)
+        try:
+            score = _scorer(name, found)
+            known = score("")
+        except InputError as error:
+            yield found.record("detectors", "", name, {}, known=0, note=str(error))
             continue
-        known = made(found.test.vectors)
-        for which, features in found.unknown.items():
-            scores = made(features.vectors)
+        for which in found.unknown:
+            scores = score(which)
             numbers = _numbers(known, scores, plan.seed)
             spread = _spread(known, scores) if name in SHOWN else None
             yield found.record("detectors", which, name, numbers, known=len(known), spread=spread)
@@ -120,19 +124,23 @@ def _threshold(found: Material, plan: OutlierPlan) -> Iterator[OutlierRecord]:
             yield found.record("threshold", which, guarantee, numbers | own, known=half)
 
 
-def _fitted(name: str, found: Material) -> Callable[..., Scores] | str:
-    """The detector, or in a few words why there is none."""
-    reason = refused_for(name, found.test.vectors, labelled=found.train is not None, language=found.language)
-    if reason:
-        return reason
-    if not is_fitted(name):
-        return fit_detector(name, found.head, found.test.vectors[:0], None)
-    if found.train is None:
-        return "it learns from known images, and the set has no training images"
-    try:
-        return fit_detector(name, found.head, found.train.vectors, _labels(found.train))
-    except InputError as error:
-        return str(error)
+def _scorer(name: str, found: Material) -> Callable[[str], AnyScores]:
+    """Scores of an unknown set by name, of the known images by ""; or an `InputError` that says why there are none."""
+    if name in DEEP:
+        deep = found.deep
+        if deep is None:
+            raise InputError("it looks at the images, which are not at hand")
+        return lambda which: deep(name, which)
+    given = {"labelled": found.train is not None, "language": found.language, "words": found.words is not None}
+    if reason := refused_for(name, found.test.vectors, **given):
+        raise InputError(reason)
+    if is_fitted(name) and found.train is None:
+        raise InputError("it learns from known images, and the set has no training images")
+    vectors, labels = found.test.vectors[:0], None
+    if found.train is not None:
+        vectors, labels = found.train.vectors, _labels(found.train)
+    made = fit_detector(name, found.head, vectors, labels, found.words)
+    return lambda which: made((found.unknown[which] if which else found.test).vectors)
 
 
 def _numbers(known: AnyScores, unknown: AnyScores, seed: int) -> dict[str, float]:

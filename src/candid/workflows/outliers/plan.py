@@ -9,6 +9,7 @@ from candid.errors import InputError, nearest
 from candid.tune.outlier_training import Objective
 from candid.types import ImageSet
 from candid.workflows.detectors import DETECTORS
+from candid.workflows.outliers.deep import DEEP
 
 __all__ = ["PLAIN", "QUESTIONS", "OutlierPlan", "OutlierSet", "Unit", "Unknown", "plan_of", "units"]
 
@@ -49,8 +50,8 @@ class OutlierSet:
 @dataclass(frozen=True)
 class OutlierPlan:
     """What is asked of every model: `images` of the test set judge (None: all), `fit_images` of the training set teach
-    the detectors that learn. Each of `objectives` fine-tunes a copy of every classifier, `epochs` or `steps` long;
-    `tuned` names copies that are there already, by model and objective.
+    the detectors that learn; "odin" and "gl-mcm" look at the images again. Each of `objectives` fine-tunes a copy of
+    every classifier, `epochs` or `steps` long; `tuned` names copies that are there already, by model and objective.
     """
 
     sets: tuple[OutlierSet, ...]
@@ -72,7 +73,7 @@ class OutlierPlan:
             raise InputError("a study needs at least one set")
         for given, allowed, word in (
             (self.questions, QUESTIONS, "question"),
-            (self.detectors, DETECTORS, "detector"),
+            (self.detectors, (*DETECTORS, *DEEP), "detector"),
             (self.objectives, get_args(Objective), "objective"),
         ):
             if unknown := [each for each in given if each not in allowed]:
