@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from checkpoints import clip_checkpoint
 from PIL import Image
 
 from candid import data, detect, metrics, models, workflows
@@ -117,6 +118,24 @@ def test_a_vision_language_model_is_asked_in_words_and_not_fine_tuned(tmp_path):
     assert report.content.verdict.headline.startswith("1 models, 3 unknown sets")
     shown = [figure.title for section in report.content.sections for figure in section.figures]
     assert "tiny: every detector, mean over unknown sets" in shown
+
+
+def test_scores_that_need_the_network_are_measured_too(world, tmp_path):
+    clip = models.load(str(clip_checkpoint(tmp_path / "clip")))
+    job = {"sets": [{"name": "s", "test": str(world / "test"), "ood": [{"name": "far", "path": str(world / "far")}]}],
+           "questions": ["detectors"], "detectors": ["odin", "gl-mcm", "neg-label"]}  # fmt: skip
+    workflows.energy_study({"clip": str(tmp_path / "clip")}, plan_of(job), tmp_path / "out", cache=False)
+    stored = json.loads(next((tmp_path / "out" / "runs").iterdir()).read_text())["records"]
+    found = {each["detector"]: each["numbers"] for each in stored if each["set"]}
+    assert {*found} == {"odin", "gl-mcm", "neg-label"}
+    known, unknown = data.read(world / "test"), data.read(world / "far")
+    head = models.zero_shot(clip, known.classes)
+    sides = []
+    for images in (known, unknown):
+        pixels = np.stack([clip.prepare(images.read(i)) for i in range(len(images))])
+        patches = models.encode_patches(clip, pixels) @ head.weights.T
+        sides.append(detect.gl_mcm(clip.encode_prepared(pixels) @ head.weights.T, patches))
+    assert found["gl-mcm"]["auroc"] == pytest.approx(metrics.auroc(*sides), abs=2e-3)
 
 
 @pytest.mark.parametrize(

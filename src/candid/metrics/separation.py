@@ -67,7 +67,8 @@ def separation(
 
     Intervals: of AUROC by DeLong et al. 1988 (https://doi.org/10.2307/2531595) on the logit scale; of the others by
     200 resamples of each side, which beyond 4,096 distinct scores are of cells of equal mass; that of a rate is never
-    narrower than the exact one at a fixed threshold, and an area that no resample changes gets that of a share. A `Ranked` may stand for both samples.
+    narrower than the exact one at a fixed threshold, and an area that no resample changes gets that of a share. A
+    `Ranked` may stand for both samples.
 
     >>> found = separation(np.arange(20.0), np.array([17.5, 18.5, 30.0, 40.0]))
     >>> found.fpr_known_positive_first.value, found.fpr_unknown_positive_first.value, found.auroc.value
