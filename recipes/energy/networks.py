@@ -10,15 +10,14 @@ import argparse
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from candid import data, tune
 from candid.models import cifar
 from recipes.energy.arrays import pixels_of
+from recipes.vlm_study import resnets
 from recipes.vlm_study.sets import CLASSES
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # what the published ResNets were trained with
 CIFAR = ((125.3 / 255, 123.0 / 255, 113.9 / 255), (63.0 / 255, 62.1 / 255, 66.7 / 255))
 
 
@@ -53,14 +52,7 @@ def main() -> None:
 
 def published(weights: Path, depth: int, out: Path) -> Path:
     """A published ResNet from the arrays of its state dict."""
-    arrays = np.load(weights)
-    network = cifar.CifarResNet(depth=depth, classes=len(CLASSES))
-    expected = network.state_dict()
-    state = {name: torch.from_numpy(np.atleast_1d(arrays[name])).reshape(expected[name].shape) for name in arrays.files}
-    missing, extra = network.load_state_dict(state, strict=False)
-    if extra or any("num_batches" not in name for name in missing):
-        raise ValueError(f"{weights} does not fit a ResNet-{depth}: {missing} {extra}")
-    return cifar.save(out, network, CLASSES, mean=IMAGENET[0], std=IMAGENET[1])
+    return cifar.save(out, resnets.network(weights, depth), CLASSES, mean=resnets.MEAN, std=resnets.STD)
 
 
 def train(network: cifar.Network, args: argparse.Namespace) -> None:

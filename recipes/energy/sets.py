@@ -14,6 +14,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from recipes.vlm_study.sets import CLASSES, _tools, png, spoken, table, write
@@ -83,9 +85,6 @@ def small(encoded: bytes) -> bytes:
 
 def place(out: Path, name: str, images: list[bytes]) -> str:
     """The path of an unlabelled set."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = out / f"{name.replace(' ', '-')}.parquet"
     pq.write_table(pa.table({"image": pa.array(images, pa.binary())}), path)
     return str(path.absolute())
