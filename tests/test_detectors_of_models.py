@@ -1,6 +1,7 @@
 """Detectors that go inside a network: ODIN by its input gradient, GL-MCM by patches; networks for 32-pixel images."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from candid import data, detect, models, tune, workflows
 from candid.errors import InputError
 from candid.models import cifar, tuned
 from candid.types import Head, ImageSet
+from recipes.vlm_study import resnets
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+PACK = Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="module")
@@ -233,3 +236,13 @@ def test_neg_label_on_a_real_text_tower_calls_nonsense_further():
     assert scores[:3].max() < np.median(scores[3:])
     with pytest.raises(InputError, match="with one model"):
         detect.NegLabel.fit(Head(np.eye(3, dtype=np.float32), ("a", "b", "c")), words)
+
+
+@pytest.mark.skipif(not PACK.is_dir(), reason="needs the published weights and images, which are not in the repository")
+def test_the_published_resnet_gives_its_published_logits():
+    model = resnets.load(PACK / "resnet20_cifar10_weights.npz", 20)
+    stored = np.load(PACK / "resnet20_cifar10_outputs.npz")
+    images = data.read(PACK / "cifar10_test_png.parquet")
+    rows = model.encode_images([images.read(i) for i in range(100)])
+    assert rows == pytest.approx(stored["test_feat"][:100].astype(np.float32), abs=0.01)
+    assert model.head(rows) == pytest.approx(stored["test_logit"][:100].astype(np.float32), abs=0.02)
