@@ -10,8 +10,8 @@ from scipy.stats import entropy
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.neighbors import NearestNeighbors
 
-from candid import detect
-from candid.errors import InputError
+from candid import detect, extras
+from candid.errors import InputError, MissingExtra
 from candid.types import Head
 
 N, D, K = 240, 12, 5
@@ -367,3 +367,13 @@ def test_detectors_that_see_more_than_vectors_say_so():
 def test_log_probabilities_are_worse_than_useless_for_energy():
     logits = np.random.default_rng(0).normal(size=(20, 4))
     assert detect.energy(log_softmax(logits, axis=1)) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_approximate_search_is_faiss_s_and_only_when_asked():
+    known, _, queries, _ = world(signed=True)
+    found = detect.Knn.fit(known, k=5, approximate=True)
+    if not extras.installed("faiss"):
+        with pytest.raises(MissingExtra, match="candid-vision"):
+            found(queries)
+    else:
+        assert found(queries) == pytest.approx(detect.Knn.fit(known, k=5)(queries), rel=0.05)

@@ -17,6 +17,7 @@ from candid.report import Report
 from candid.types import Features
 from candid.workflows import Predictor, audit, calibrators
 from candid.workflows.auditing.provenance import content_digest
+from candid.workflows.detectors import DETECTORS, fit_detector
 
 TEMPLATES = ("a photo of something {}.", "{}", "the colour {}.")
 
@@ -368,3 +369,58 @@ def test_a_predictor_with_a_strange_calibrator_or_sets_is_refused(predictor, kno
         (folder / "predictor.json").write_text(json.dumps({**whole, "calibrator": {**whole["calibrator"], **change}}))
         with pytest.raises(InputError, match=said):
             Predictor.read(folder)
+
+
+# detectors that learn
+
+
+@pytest.mark.parametrize("name", sorted({*DETECTORS} - {"ash"}))  # ash drops 90 % of 4 activations
+def test_every_detector_survives_a_save_to_the_last_bit(name, predictor, known, shifted, tmp_path):
+    if detect.METHODS[name].suits == "rectified":
+        known, shifted = (replace(each, vectors=np.abs(each.vectors)) for each in (known, shifted))
+    words = np.eye(known.vectors.shape[1], dtype=np.float32)
+    vectors = np.abs(known.vectors)  # so that those that shape rectified vectors have what they want
+    known, shifted = replace(known, vectors=vectors), replace(shifted, vectors=np.abs(shifted.vectors))
+    made = fit_detector(name, predictor.head, known.vectors, known.labels, words if name == "neg-label" else None)
+    fitted = replace(predictor, detector=name, detector_fitted=made.fitted, threshold=0.0)
+    again = Predictor.read(fitted.save(tmp_path / "saved"))
+    assert (
+        again.decide(shifted).scores.tolist()
+        == fitted.decide(shifted).scores.tolist()
+        == made(shifted.vectors).tolist()
+    )
+
+
+def test_a_detector_without_what_it_learnt_is_refused(predictor, tmp_path):
+    with pytest.raises(InputError, match="fitted where it learns"):
+        replace(predictor, detector="knn")
+    with pytest.raises(InputError, match="expected a detector of"):
+        replace(predictor, detector="odin")
+
+
+@pytest.mark.parametrize("name", ["auto", "knn", "relative-mahalanobis"])
+def test_an_audit_with_a_detector_that_learns_keeps_its_rows_apart_and_says_why_it_refuses(name, folders):
+    told = audit(
+        ColourModel(), data.read(folders["known"]), templates=TEMPLATES, ood={"grey": data.read(folders["ood"])},
+        detector=name, cache=False,
+    )  # fmt: skip
+    made = told.made["predictor"]
+    section = next(section for section in told.content.sections if section.id == "unknown")
+    if name == "auto":
+        assert "chosen by images made from known ones" in section.answer
+        assert section.figures[1].id == "chosen-detector"
+        assert section.figures[1].rows[0][0] == f"{made.detector} (used)"
+    else:
+        assert made.detector == name
+        kept = next(row for row in told.content.rows if (row.metric, row.slice) == ("kept", "known"))
+        ranked = next(row for row in told.content.rows if row.slice == f"ood: grey, {name}" and row.metric == "auroc")
+        assert ranked.n == kept.n + 30  # judged on the rows that it has not learnt from
+    strict = replace(made, threshold=-np.inf, minimum_confidence=1.01)
+    found = strict(data.read(folders["ood"]))
+    why = strict.why_refused(found, 0)
+    assert why.startswith(f"{made.detector} score ")
+    assert "above the threshold -inf, within which 95% of known images lie" in why
+    assert "below the minimum 101.0%" in why
+    assert why.endswith(f"nearest known class: {found.classes[found.labels[0]]}")
+    easy = replace(made, threshold=np.inf)
+    assert easy.why_refused(easy(data.read(folders["ood"])), 0) == ""
