@@ -379,8 +379,6 @@ def test_every_detector_survives_a_save_to_the_last_bit(name, predictor, known, 
     if detect.METHODS[name].suits == "rectified":
         known, shifted = (replace(each, vectors=np.abs(each.vectors)) for each in (known, shifted))
     words = np.eye(known.vectors.shape[1], dtype=np.float32)
-    vectors = np.abs(known.vectors)  # so that those that shape rectified vectors have what they want
-    known, shifted = replace(known, vectors=vectors), replace(shifted, vectors=np.abs(shifted.vectors))
     made = fit_detector(name, predictor.head, known.vectors, known.labels, words if name == "neg-label" else None)
     fitted = replace(predictor, detector=name, detector_fitted=made.fitted, threshold=0.0)
     again = Predictor.read(fitted.save(tmp_path / "saved"))

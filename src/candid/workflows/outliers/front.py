@@ -126,9 +126,9 @@ def _material(
     images = {"": _some(found.test, plan.images, plan.seed), **{each.name: each.images for each in found.unknown}}
 
     def deep(detector: str, which: str) -> Scores:
-        return deep_scores(detector, model, head, images[which], progress=told)
+        return deep_scores(detector, model, head, _some(images[which], plan.deep_images, plan.seed), progress=told)
 
-    return Material(name, unit, head, test, train, unknown, words, language, deep)
+    return Material(name, unit, head, test, train, unknown, words, language, deep if unit.state == PLAIN else None)
 
 
 def _some(images: ImageSet, most: int | None, seed: int) -> ImageSet:
@@ -158,7 +158,7 @@ def _key(name: str, revision: str | None, unit: Unit, plan: OutlierPlan) -> str:
     parts: list[object] = [
         revision, unit.state, found.name, [None if each is None else list(each.ids) for each in sets],
         [each.kind for each in found.unknown], list(plan.questions), list(plan.detectors), list(plan.temperatures),
-        plan.images, plan.fit_images, plan.keep, plan.seed,
+        plan.images, plan.fit_images, plan.deep_images, plan.keep, plan.seed,
     ]  # fmt: skip
     if unit.state != PLAIN:
         ready = plan.tuned.get(name, {}).get(unit.state)

@@ -39,11 +39,11 @@ class Material:
 
     def record(
         self, question: str, name: str, detector: str, numbers: Mapping[str, float], *, known: int,
-        temperature: float = 1.0, spread: Spread | None = None, note: str = "",
+        unknown: int | None = None, temperature: float = 1.0, spread: Spread | None = None, note: str = "",
     ) -> OutlierRecord:  # fmt: skip
         """One record of this model; `name` is the unknown set."""
         kind = {each.name: each.kind for each in self.unit.found.unknown}.get(name, "")
-        count = len(self.unknown[name]) if name in self.unknown else 0
+        count = unknown if unknown is not None else len(self.unknown[name]) if name in self.unknown else 0
         return OutlierRecord(question, self.model, self.unit.found.name, self.unit.state, name, kind, detector,
                              temperature, known, count, dict(numbers), spread, note)  # fmt: skip
 
@@ -70,7 +70,7 @@ def _detectors(found: Material, plan: OutlierPlan) -> Iterator[OutlierRecord]:
             scores = score(which)
             numbers = _numbers(known, scores, plan.seed)
             spread = _spread(known, scores) if name in SHOWN else None
-            yield found.record("detectors", which, name, numbers, known=len(known), spread=spread)
+            yield found.record("detectors", which, name, numbers, known=len(known), unknown=len(scores), spread=spread)
 
 
 def _temperature(found: Material, plan: OutlierPlan) -> Iterator[OutlierRecord]:
@@ -129,7 +129,7 @@ def _scorer(name: str, found: Material) -> Callable[[str], AnyScores]:
     if name in DEEP:
         deep = found.deep
         if deep is None:
-            raise InputError("it looks at the images, which are not at hand")
+            raise InputError("it looks at the images, which is done for models as they are")
         return lambda which: deep(name, which)
     given = {"labelled": found.train is not None, "language": found.language, "words": found.words is not None}
     if reason := refused_for(name, found.test.vectors, **given):

@@ -50,8 +50,8 @@ class OutlierSet:
 @dataclass(frozen=True)
 class OutlierPlan:
     """What is asked of every model: `images` of the test set judge (None: all), `fit_images` of the training set teach
-    the detectors that learn; "odin" and "gl-mcm" look at the images again. Each of `objectives` fine-tunes a copy of
-    every classifier, `epochs` or `steps` long; `tuned` names copies that are there already, by model and objective.
+    the detectors that learn; "odin" and "gl-mcm" look again at `deep_images` of every set, of models as they are. Each
+    of `objectives` fine-tunes a copy of every classifier, `epochs` or `steps` long; `tuned` names copies that are there already, by model and objective.
     """
 
     sets: tuple[OutlierSet, ...]
@@ -62,6 +62,7 @@ class OutlierPlan:
     tuned: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     images: int | None = None
     fit_images: int | None = 5000
+    deep_images: int | None = 2000
     epochs: int = 10
     steps: int | None = None
     rate: float = 1e-3
@@ -78,8 +79,8 @@ class OutlierPlan:
         ):
             if unknown := [each for each in given if each not in allowed]:
                 raise InputError(f"no {word} named {unknown[0]!r}; {nearest(unknown[0], allowed)}")
-        if min(self.images or 1, self.fit_images or 1, self.epochs, self.steps or 1) < 1:
-            raise InputError("images, fit_images, epochs and steps must be 1 or more")
+        if min(self.images or 1, self.fit_images or 1, self.deep_images or 1, self.epochs, self.steps or 1) < 1:
+            raise InputError("images, fit_images, deep_images, epochs and steps must be 1 or more")
         for each in self.sets:
             if self.objectives and each.train is None:
                 raise InputError(
