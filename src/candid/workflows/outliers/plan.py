@@ -51,7 +51,8 @@ class OutlierSet:
 class OutlierPlan:
     """What is asked of every model: `images` of the test set judge (None: all), `fit_images` of the training set teach
     the detectors that learn; "odin" and "gl-mcm" look again at `deep_images` of every set, of models as they are. Each
-    of `objectives` fine-tunes a copy of every classifier, `epochs` or `steps` long; `tuned` names copies that are there already, by model and objective.
+    of `objectives` fine-tunes a copy of every classifier, `epochs` or `steps` long; `tuned` names copies that are there
+    already, by model and objective.
     """
 
     sets: tuple[OutlierSet, ...]
