@@ -360,6 +360,8 @@ def test_detectors_that_see_more_than_vectors_say_so():
     _, _, _, head = world()
     with pytest.raises(InputError, match="more than an image's vector"):
         detect.Detector.fit("gl-mcm", head)
+    with pytest.raises(InputError, match="could change"):
+        detect.Detector.fit("energy", head, temperature=10.0)
     with pytest.raises(InputError, match="did you mean energy"):
         detect.Detector.fit("enrgy", head)
 

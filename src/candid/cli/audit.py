@@ -57,6 +57,9 @@ class Sets:
 @click.option("--detector", default="mcm", show_default=True,
               help=f"Outlier score of the threshold and the predictor: {', '.join(DETECTORS)}; auto chooses among "
               "them by images made from the known ones.")  # fmt: skip
+@click.option("--guarantee", type=click.Choice(["rows", "average", "sure"]), default="rows", show_default=True,
+              help="What the threshold promises: nothing beyond its own rows, a chance on average, or a share for sure "
+              "(docs/detectors.md).")  # fmt: skip
 @click.option("--calibrator", default="temperature", show_default=True,
               help=f"What mends the confidence: {', '.join(CALIBRATORS)}.")  # fmt: skip
 @click.option("--coverage", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9, show_default=True,

@@ -10,7 +10,7 @@ from candid.detect.neighbours import Knn, NNGuide
 from candid.detect.rectified import Dice, ReAct, ash, scale
 from candid.detect.scores import energy, entropy, gen, grad_norm, max_logit, mcm, msp
 from candid.detect.subspace import Residual, ViM
-from candid.detect.threshold import Threshold, UnderShift, conformal_threshold, threshold
+from candid.detect.threshold import Guarantee, Threshold, UnderShift, conformal_threshold, threshold
 
 __all__ = [
     "FDBD",
@@ -19,6 +19,7 @@ __all__ = [
     "SHE",
     "Detector",
     "Dice",
+    "Guarantee",
     "KLMatching",
     "Knn",
     "Mahalanobis",

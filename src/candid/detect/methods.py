@@ -109,6 +109,10 @@ class Detector:
         method = METHODS[name]
         if not FROM_VECTORS.issuperset(method.takes):
             raise InputError(f"{name} looks at more than an image's vector; call detect.{name.replace('-', '_')}")
+        if not method.fits and options:
+            raise InputError(
+                f"{name} learns nothing that {next(iter(options))} could change; call its function with it"
+            )
         if not method.fits:
             return cls(name, head)
         given = {

@@ -12,12 +12,13 @@ from candid.report.content import Counts, Histogram, Marker, Row, Section, Table
 from candid.types import Correct, Scores
 from candid.workflows.auditing.detecting import Choice, Detectors, choose, detectors
 from candid.workflows.auditing.evidence import Evidence
-from candid.workflows.auditing.part import Part, row, span
+from candid.workflows.auditing.part import Part, percent, row, share, span
 
 __all__ = ["Detected", "detection"]
 
 AnyScores = Float[np.ndarray, "_"]  # each set has its own length
 BINS = 40
+UNLIKELY = 0.01  # chance of as many refusals under a shift, below which the report says so
 RANKED = {  # the report's name of a number, and that of `metrics.separation`
     "auroc": "auroc",
     "fpr95_known_positive": "fpr_known_positive_first",
@@ -45,14 +46,19 @@ def detection(evidence: Evidence) -> tuple[Part, Detected]:
         raise InputError(f"{choice.name} {found.left_out[choice.name]}; choose another detector")
     used = found.usable[choice.name]
     known = used(evidence.known.vectors)
-    threshold = float(detect.threshold(known[evidence.threshold_rows], keep=evidence.keep))
+    cannot_say = list[str]()
+    cut = _cut(known[evidence.threshold_rows], evidence, cannot_say)
+    threshold = float(cut.values[0])
     rows: list[Row] = []
-    cannot_say = []
     judges = evidence.threshold_judges
     if len(judges):
         rows += _kept(evidence, known <= threshold)
     else:
         cannot_say.append(f"What share of other known images the threshold keeps: only {len(known)} known images.")
+    shifted = {name: cut.under_shift(used(found.vectors))[0] for name, found in evidence.shift.items()}
+    for name, under in shifted.items():
+        still = metrics.proportion(round((1 - under.refused.value) * under.refused.n), under.refused.n)
+        rows.append(row("kept", f"shift: {name}", still))
     if not evidence.ood:
         cannot_say.append("What it does with images it does not know: no such set was given (--ood).")
     scores = {name: used(images.vectors) for name, images in evidence.ood.items()}
@@ -65,7 +71,7 @@ def detection(evidence: Evidence) -> tuple[Part, Detected]:
     section = Section(
         id="unknown",
         title="What does it do with images it does not know?",
-        answer=_answer(rows, evidence, threshold, choice),
+        answer=_answer(rows, evidence, cut, choice, shifted),
         figures=(shown, *_chosen(choice), *_tables(rows, evidence, found)),
     )
     return Part(tuple(rows), (section,), tuple(cannot_say)), Detected(used, threshold)
@@ -77,6 +83,15 @@ def _left_out(found: Detectors) -> str:
     for name, reason in found.left_out.items():
         by_reason.setdefault(reason, []).append(name)
     return "".join(f" Left out: {', '.join(names)} ({reason})." for reason, names in by_reason.items())
+
+
+def _cut(scores: Scores, evidence: Evidence, cannot_say: list[str]) -> detect.Threshold:
+    """The threshold with the promise that was asked for, or without one where the rows are too few for it."""
+    try:
+        return detect.Threshold.fit(scores, keep=evidence.keep, guarantee=evidence.guarantee)
+    except InputError as error:
+        cannot_say.append(f"What share of new known images it refuses at most: {error}.")
+        return detect.Threshold.fit(scores, keep=evidence.keep, guarantee="rows")
 
 
 def _kept(evidence: Evidence, inside: Correct) -> list[Row]:
@@ -105,18 +120,31 @@ def _ranking_rows(evidence: Evidence, found: Detectors, name: str) -> list[Row]:
     return rows
 
 
-def _answer(rows: list[Row], evidence: Evidence, threshold: float, choice: Choice) -> str:
+PROMISES: dict[str, str] = {
+    "rows": "keeps {keep}% of {n:,} known images",
+    "average": "from {n:,} known images refuses a new one with a chance of at most {refuse:g}%",
+    "sure": "from {n:,} known images refuses, 95 times in 100 draws of these, at most {refuse:g}% of all new ones",
+}
+
+
+def _answer(
+    rows: list[Row], evidence: Evidence, cut: detect.Threshold, choice: Choice,
+    shifted: Mapping[str, detect.UnderShift],
+) -> str:  # fmt: skip
     named = {(found.metric, found.slice): found for found in rows}
-    text = (
-        f"Score: {evidence.detector}, higher = less known. A threshold of {threshold:.4g} keeps "
-        f"{100 * evidence.keep:.0f}% of {len(evidence.threshold_rows):,} known images"
+    promise = PROMISES[cut.guarantee].format(
+        keep=f"{100 * cut.keep:.0f}", n=int(cut.counts[0]), refuse=round(100 * (1 - cut.keep), 6)
     )
+    text = f"Score: {evidence.detector}, higher = less known. A threshold of {float(cut.values[0]):.4g} {promise}"
     if ("kept", "known") in named:
         kept = named["kept", "known"]
-        text += f" and {span(kept)} of {kept.n:,} others"
+        text += f"{' and' if cut.guarantee == 'rows' else '; it keeps'} {span(kept)} of {kept.n:,} others"
     let_in = [f"{span(named['let_in', f'ood: {name}'])} of {name}" for name in evidence.ood]
     if let_in:
         text += f". It lets in {', '.join(let_in)}"
+    for name, under in shifted.items():
+        text += f". Of {name} it refuses {share(under.refused)}, where {percent(under.expected)} would be as promised"
+        text += f" (chance {under.chance:.1g} if nothing had changed)" if under.chance < UNLIKELY else ""
     alarms = [found for found in rows if found.metric == "false_alarms"]
     if alarms:
         worst = max(alarms, key=lambda found: found.value)

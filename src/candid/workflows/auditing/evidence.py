@@ -10,13 +10,14 @@ from jaxtyping import Float, Int
 
 from candid.arrays import check_labels, check_logits
 from candid.calibrate.conformal_scores import ConformalMethod
+from candid.detect import Guarantee
 from candid.errors import InputError, nearest
 from candid.types import Features, Head, ImageSet, Labels, Logits
 from candid.workflows.auditing.split import stratified_order
 from candid.workflows.calibrators import calibrator_named
 from candid.workflows.detectors import AUTO, check_detector, is_fitted
 
-__all__ = ["Evidence", "LabelledSet", "align", "check_calibration", "check_choices"]
+__all__ = ["Evidence", "LabelledSet", "align", "check_calibration", "check_choices", "check_guarantee"]
 
 FEWEST_TO_SPLIT = 20  # below this a half is too few rows to fit or to judge anything
 FEWEST_TO_JUDGE = 10
@@ -39,6 +40,7 @@ class Evidence:
     `coverage`, or None. `tuned` says that the head was learnt, so that no wording made it. Rows are used as
     `split.stratified_order` orders them. `unlike` are made from known images so as to be none of them; a detector that
     is to be chosen ("auto") is chosen by them. `words` are text vectors of many words, where a detector asks for them.
+    `guarantee` is what the outlier threshold promises (`detect.Threshold`).
     """
 
     head: Head
@@ -57,10 +59,12 @@ class Evidence:
     tuned: bool = False
     unlike: Mapping[str, Features] = field(default_factory=dict)
     words: Float[np.ndarray, "w d"] | None = None
+    guarantee: Guarantee = "rows"
 
     def __post_init__(self) -> None:
         n, classes = len(self.known), self.head.classes
         check_choices(classes, n, labels=self.labels, keep=self.keep, detector=self.detector)
+        check_guarantee(self.guarantee)
         check_calibration(self.calibrator, coverage=self.coverage, sets=self.sets)
         if self.known.labels is not None:
             check_labels(self.known.labels, classes=len(classes), rows=n)
@@ -151,6 +155,12 @@ def check_choices(classes: tuple[str, ...], known: int, *, labels: int | None, k
             f"labels must leave {FEWEST_TO_JUDGE} of the {known} known images to judge by: "
             f"expected 0 to {most}, got {labels}"
         )
+
+
+def check_guarantee(guarantee: str) -> None:
+    """Refuse a promise that no threshold makes."""
+    if guarantee not in get_args(Guarantee):
+        raise InputError(f"no guarantee named {guarantee}; {nearest(guarantee, get_args(Guarantee))}")
 
 
 def check_calibration(calibrator: str, *, coverage: float, sets: str | None) -> None:

@@ -9,13 +9,21 @@ from typing import Any
 import numpy as np
 
 from candid import data, models
+from candid.detect import Guarantee
 from candid.errors import InputError
 from candid.files import digest
 from candid.report import Report
 from candid.report.content import Content
 from candid.types import Encoder, Features, Head, Image, ImageSet
 from candid.workflows.auditing.at_test_time import Tuned
-from candid.workflows.auditing.evidence import Evidence, LabelledSet, align, check_calibration, check_choices
+from candid.workflows.auditing.evidence import (
+    Evidence,
+    LabelledSet,
+    align,
+    check_calibration,
+    check_choices,
+    check_guarantee,
+)
 from candid.workflows.auditing.findings import audit_features
 from candid.workflows.auditing.provenance import Role, describe_input, describe_model, package_versions, unreadable
 from candid.workflows.auditing.verdict import verdict
@@ -44,6 +52,7 @@ def audit(
     seed: int = 0,
     keep: float = 0.95,
     detector: str = "mcm",
+    guarantee: Guarantee = "rows",
     calibrator: str = "temperature",
     coverage: float = 0.9,
     sets: str | None = "lac",
@@ -62,7 +71,7 @@ def audit(
     `classes` default to those of the known set, `templates` to `models.TEMPLATES`. `labels` is how many labelled rows
     may fit the `calibrator`, a row of `calibrate.METHODS` that needs labels (None: half). `detector` is a row of
     `detect.METHODS` that needs no more than vectors and labels, or "auto": the one that best tells known images from
-    images made of them. `sets` is the kind of
+    images made of them. `guarantee` is what its threshold promises (`detect.Threshold`). `sets` is the kind of
     prediction sets (lac, aps, raps, saps) that report and predictor hold at this `coverage`, None for none. `ood` sets
     hold none of the classes, `shift` sets hold the same ones under other conditions, `transfer` sets are other labelled
     data. `progress(set, done, total)` is told how encoding goes. A `head` that was tuned for this model is judged in
@@ -79,6 +88,7 @@ def audit(
     names = _classes(classes, known, tuned)
     wordings = () if head is not None else tuple(models.TEMPLATES if templates is None else templates)
     check_choices(names, len(known), labels=labels, keep=keep, detector=detector)
+    check_guarantee(guarantee)
     check_calibration(calibrator, coverage=coverage, sets=sets)
     image_sets = _sets(names, known, shift or {}, ood or {}, transfer or {})
     made = data.unlike(known, seed=seed) if detector == AUTO else {}
@@ -114,6 +124,7 @@ def audit(
         seed=seed,
         keep=keep,
         detector=detector,
+        guarantee=guarantee,
         calibrator=calibrator,
         coverage=coverage,
         sets=sets,
@@ -128,7 +139,7 @@ def audit(
         options = {"cache": cache, "batch_size": batch_size, "workers": workers, "strict": strict}
         tuned_rows = _tuned(model, image_sets["known"]["known"], names, how, progress, options)
     findings = audit_features(evidence, _reader(known), tuned_rows)
-    choices = {"labels": labels, "seed": seed, "keep": keep, "detector": detector}
+    choices = {"labels": labels, "seed": seed, "keep": keep, "detector": detector, "guarantee": guarantee}
     choices |= {"calibrator": calibrator, "coverage": coverage, "sets": sets}
     if test_time is not None:
         choices |= {"test_time": test_time, "views": views, "augmix": augmix}
