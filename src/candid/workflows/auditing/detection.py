@@ -208,9 +208,8 @@ def _tables(rows: list[Row], evidence: Evidence, detected: Detectors) -> tuple[T
     tables = []
     for place, (name, found) in enumerate(evidence.ood.items()):
         body = []
-        for detector in detected.usable:
-            if ("auroc", f"ood: {name}, {detector}") not in named:
-                continue
+        shown = [each for each in detected.usable if ("auroc", f"ood: {name}, {each}") in named]
+        for detector in sorted(shown, key=lambda each: -named["auroc", f"ood: {name}, {each}"].value):
             cells = [span(named[metric, f"ood: {name}, {detector}"]) for metric in order]
             known = named["auroc", f"ood: {name}, {detector}"].n - len(found)
             body.append((detector + (" (used)" if detector == evidence.detector else ""), f"{known:,}", *cells))
@@ -221,7 +220,8 @@ def _tables(rows: list[Row], evidence: Evidence, detected: Detectors) -> tuple[T
                 caption="FPR95, known positive: unknown images let in when 95% of known ones are kept. Unknown "
                 "positive: known images thrown out when 95% of unknown ones are caught. AUPR depends on the mix of "
                 f"known images, here in their column, with {len(found):,} unknown ones. A detector that learns from "
-                f"known images is judged on others.{_left_out(detected)}",
+                "known images is judged on others. The order is that of AUROC on this set, which is no way to choose "
+                f"one: --detector auto is.{_left_out(detected)}",
                 columns=("detector", "known images", *order.values()),
                 rows=tuple(body),
             )
