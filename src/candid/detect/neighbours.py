@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ class Nearest(NamedTuple):
     rows: Int[np.ndarray, "n k"]
 
 
-Search = Callable[[Float32[np.ndarray, "n d"], int], Nearest]
+Search = Callable[[Float32[np.ndarray, "n d"], int], Int[np.ndarray, "n k"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +61,17 @@ class Knn:
 
     def __call__(self, vectors: VectorRows) -> Scores:
         n, _ = check_rows(vectors, width=self.bank.shape[1])
-        search = _graph(self.bank) if self.approximate else lambda queries, k: nearest(queries, self.bank, k)
         scores = np.empty(n)
         for rows, block in blocks(vectors, rows=QUERIES):
             queries = unit_rows(block)
             wide = min(self.k + WIDE, self.bank.shape[0])
-            scores[rows] = self._kth(queries, search(queries, wide).rows)
+            found = self._graph(queries, wide) if self.approximate else nearest(queries, self.bank, wide).rows
+            scores[rows] = self._kth(queries, found)
         return scores
+
+    @cached_property
+    def _graph(self) -> Search:
+        return _graph(self.bank)
 
     def _kth(self, queries: Float32[np.ndarray, "n d"], rows: Int[np.ndarray, "n w"]) -> Scores:
         """The k-th distance, from differences: 2 - 2 cos has no digits left for near duplicates."""
@@ -192,15 +197,17 @@ def _gathered(bank: VectorRows, rows: Int[np.ndarray, "n w"]) -> Float32[np.ndar
 
 
 def _graph(bank: VectorRows) -> Search:
-    """faiss's HNSW graph over the bank; its products are not returned."""
+    """Search in faiss's HNSW graph over the bank."""
     faiss = extras.require("faiss")
     index = faiss.IndexHNSWFlat(bank.shape[1], 32)
     for _, block in blocks(bank):
         index.add(np.ascontiguousarray(block, dtype=np.float32))
 
-    def search(queries: Float32[np.ndarray, "n d"], k: int) -> Nearest:
+    def search(queries: Float32[np.ndarray, "n d"], k: int) -> Int[np.ndarray, "n k"]:
         index.hnsw.efSearch = max(64, 2 * k)
-        apart, found = index.search(queries, k)
-        return Nearest(1 - np.asarray(apart, np.float32) / 2, np.asarray(found, np.int64))
+        found = np.asarray(index.search(queries, k)[1], np.int64)
+        if found.min() < 0:
+            raise InputError(f"the graph does not reach {k} neighbours of every query; search exactly instead")
+        return found
 
     return search
