@@ -48,6 +48,7 @@ def main() -> None:
     else:
         train(network, args)
     print(cifar.save(args.out, network, args.classes, mean=CIFAR[0], std=CIFAR[1]))
+    args.out.with_suffix(".part").unlink(missing_ok=True)
 
 
 def published(weights: Path, depth: int, out: Path) -> Path:

@@ -64,42 +64,43 @@ class Ranked:
         >>> found.values.tolist(), found.known.tolist(), found.unknown.tolist()
         ([0.0, 1.0, 2.0], [1, 2, 2], [0, 1, 2])
         """
-        low, high = np.sort(check_scores(known, name="known")), np.sort(check_scores(unknown, name="unknown"))
-        place = np.searchsorted(low, high, side="right") + np.arange(len(high))
+        return cls._sorted(np.sort(check_scores(known, name="known")), np.sort(check_scores(unknown, name="unknown")))
+
+    @classmethod
+    def _sorted(cls, low: Known, high: Unknown) -> "Ranked":
+        place = np.searchsorted(low, high, side="right")
+        place += np.arange(len(high))
         is_known = np.ones(len(low) + len(high), dtype=bool)
         is_known[place] = False
         merged = np.empty(len(is_known))
         merged[place], merged[is_known] = high, low
+        kept = np.cumsum(is_known)
         last = np.append(merged[1:] != merged[:-1], True)
-        kept = np.cumsum(is_known)[last]
+        if last.all():
+            return cls(merged, kept, np.arange(1, len(kept) + 1) - kept)
+        kept = kept[last]
         return cls(merged[last], kept, np.flatnonzero(last) + 1 - kept)
 
     @classmethod
     def of_blocks(cls, blocks: Iterable[tuple[AnyScores, AnyScores]]) -> "Ranked":
-        """Scores that come in blocks (known, unknown), of which one side may be empty; 24 bytes a distinct score.
+        """Scores that come in blocks (known, unknown), of which one side may be empty; 8 bytes a score until the last.
 
         >>> Ranked.of_blocks([(np.array([0.0, 1.0]), np.zeros(0)), (np.zeros(0), np.array([1.0, 2.0]))]).auroc()
         0.875
         """
-        parts: list[Ranked] = []  # as in a binary counter, so that no score is merged more often than log(blocks) times
-        for known, unknown in blocks:
-            parts.append(cls._some(known, unknown))
-            while len(parts) > 1 and len(parts[-2].values) <= 2 * len(parts[-1].values):
-                parts[-2:] = [parts[-2].merge(parts[-1])]
-        while len(parts) > 1:
-            parts[-2:] = [parts[-2].merge(parts[-1])]
-        if not parts or not parts[0].known[-1:].any() or not parts[0].unknown[-1:].any():
+        parts: tuple[list[AnyScores], list[AnyScores]] = ([], [])
+        for block in blocks:
+            for name, side, gathered in zip(("known", "unknown"), block, parts, strict=True):
+                if len(side):
+                    gathered.append(check_scores(side, name=name))
+        if not parts[0] or not parts[1]:
             raise InputError("expected at least one known and one unknown score, got none of one side")
-        return parts[0]
-
-    @classmethod
-    def _some(cls, known: Known, unknown: Unknown) -> "Ranked":
-        if len(known) and len(unknown):
-            return cls.of(known, unknown)
-        name, side = ("known", known) if len(known) else ("unknown", unknown)
-        values, at = np.unique(check_scores(side, name=name), return_counts=True) if len(side) else (np.zeros(0), None)
-        upto, none = (np.zeros(0, np.int64) if at is None else np.cumsum(at)), np.zeros(len(values), np.int64)
-        return cls(values, upto, none) if len(known) else cls(values, none, upto)
+        sides = []
+        for gathered in parts:
+            sides.append(np.concatenate(gathered))
+            gathered.clear()
+            sides[-1].sort()
+        return cls._sorted(*sides)
 
     def merge(self, other: "Ranked") -> "Ranked":
         """Both samples of both."""
