@@ -49,9 +49,10 @@ def bank(n: int, queries: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     found = []
     for count in (n, queries):
-        rows = rng.normal(size=(count, WIDTH)).astype(np.float32)
+        rows = rng.standard_normal((count, WIDTH), dtype=np.float32)
         rows[:, :32] *= 4
-        found.append(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        found.append(rows)
     return found[0], found[1]
 
 
