@@ -8,15 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from candid.report import Report
+from candid.report.tables import write_csv
 from recipes.tables import show
 
 FPR = "fpr_known_positive_first"
 OTHER = "fpr_unknown_positive_first"
+LEFT_OUT = ("_trapezoid", "_even", "tied")  # of the CSV file
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--csv", type=Path, help="also write what every detector scored, to four digits")
     args = parser.parse_args()
     records = [each for path in sorted((args.out / "runs").glob("*.json"))
                for each in json.loads(path.read_text())["records"]]  # fmt: skip
@@ -25,6 +28,16 @@ def main() -> None:
         print(f"* {reason.word}: {reason.text}")
     print()
     show(tables(records))
+    if args.csv is not None:
+        rows = [line(each) for each in records if each["question"] == "detectors" and each["numbers"]]
+        write_csv(args.csv, rows, columns=tuple(dict.fromkeys(name for row in rows for name in row)))
+
+
+def line(record: dict) -> dict:
+    """A record without its histogram and the numbers that follow from others."""
+    kept = {name: record[name] for name in ("model", "state", "set", "kind", "detector", "n_known", "n_unknown")}
+    numbers = record["numbers"].items()
+    return kept | {name: round(value, 4) for name, value in numbers if not any(part in name for part in LEFT_OUT)}
 
 
 def tables(records: Sequence[dict]) -> Iterable[tuple[str, Iterable[tuple]]]:
