@@ -1,4 +1,4 @@
-"""The claims of the energy paper (CLAIMS: E1 to E3), by rules that were fixed before anything was run."""
+"""The claims of the energy paper (E1 to E3), by rules with fixed bounds: docs/studies/energy_ood.md."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import log10
