@@ -21,19 +21,6 @@ from candid.workflows import SavedHead, load_head, save_head
 from candid.workflows.adapting.doubting import folds_of
 
 
-@pytest.fixture
-def run(capsys):
-    """Runs candid with arguments: (exit code, stdout, stderr)."""
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, out, err
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")

@@ -11,21 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from candid.cli import COMMANDS, main
+from candid.cli import COMMANDS
 from candid.report import Report
-
-
-@pytest.fixture
-def run(capsys):
-    """Runs candid with arguments: (exit code, stdout, stderr)."""
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, out, err
-
-    return call
 
 
 @pytest.fixture(scope="session")

@@ -21,19 +21,6 @@ def audited(tmp_path_factory):
     return root
 
 
-@pytest.fixture
-def run(capsys):
-    """Runs candid with arguments: (exit code, stdout, stderr)."""
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, out, err
-
-    return call
-
-
 def test_the_report_uses_the_calibrator_and_holds_the_sets(audited):
     content = Report.load(audited / "report").content
     found = {(row.metric, row.slice): row for row in content.rows}

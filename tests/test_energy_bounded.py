@@ -7,7 +7,7 @@ from scipy.special import logsumexp
 
 from candid import tune
 from candid.errors import InputError
-from candid.tune.outlier_training import _passes
+from candid.tune.outlier_steps import passes
 from candid.types import Head
 
 
@@ -193,8 +193,8 @@ def test_rate_falls_along_the_cosine_and_both_halves_pass_together():
     assert rates == pytest.approx(expected)
 
 
-def test_outliers_come_in_whole_passes():
-    drawn = np.concatenate([_passes(10, 4, step, 0) for step in range(5)])
+def test_outliers_come_in_wholepasses():
+    drawn = np.concatenate([passes(10, 4, step, 0) for step in range(5)])
     assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
     assert drawn[:10].tolist() != drawn[10:].tolist()
 

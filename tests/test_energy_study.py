@@ -9,7 +9,6 @@ from checkpoints import clip_checkpoint
 from PIL import Image
 
 from candid import data, detect, metrics, models, workflows
-from candid.cli import main
 from candid.errors import InputError
 from candid.models import cifar
 from candid.report import Report
@@ -49,19 +48,6 @@ def world(tmp_path_factory):
 def arguments(world, out, *more):
     flags = [f"--{name}={world / name}" for name in ("test", "train", "outliers", "near", "far")]
     return ["reproduce", "energy", *flags, "-m", str(world / "net"), "-o", str(out), "--no-cache", *more]
-
-
-@pytest.fixture
-def run(capsys):
-    """Runs candid with arguments: (exit code, stdout, stderr)."""
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, out, err
-
-    return call
 
 
 def test_the_command_measures_fine_tunes_goes_on_and_repeats(world, tmp_path, run):

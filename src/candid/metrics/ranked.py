@@ -20,6 +20,7 @@ __all__ = ["Interpolation", "Known", "Positive", "Ranked", "Rule", "Unknown", "c
 Known = Float[np.ndarray, " known"]
 Unknown = Float[np.ndarray, " unknown"]
 AnyScores = Float[np.ndarray, "_"]  # each block has its own length
+BLOCK = 1 << 20  # distinct scores at a time
 Positive = Literal["known", "unknown"]
 Rule = Literal["first", "nearest"]
 Interpolation = Literal["step", "trapezoid"]
@@ -64,20 +65,26 @@ class Ranked:
         >>> found.values.tolist(), found.known.tolist(), found.unknown.tolist()
         ([0.0, 1.0, 2.0], [1, 2, 2], [0, 1, 2])
         """
-        return cls._sorted(np.sort(check_scores(known, name="known")), np.sort(check_scores(unknown, name="unknown")))
+        return cls._sorted([np.sort(check_scores(known, name="known")), np.sort(check_scores(unknown, name="unknown"))])
 
     @classmethod
-    def _sorted(cls, low: Known, high: Unknown) -> "Ranked":
+    def _sorted(cls, sides: list[AnyScores]) -> "Ranked":
+        """From both samples, sorted, which are taken out of the list: large ones are not held twice."""
+        low, high = sides
+        sides.clear()
         place = np.searchsorted(low, high, side="right")
         place += np.arange(len(high))
         is_known = np.ones(len(low) + len(high), dtype=bool)
         is_known[place] = False
         merged = np.empty(len(is_known))
         merged[place], merged[is_known] = high, low
+        del low, high, place
         kept = np.cumsum(is_known)
         last = np.append(merged[1:] != merged[:-1], True)
         if last.all():
-            return cls(merged, kept, np.arange(1, len(kept) + 1) - kept)
+            others = np.arange(1, len(kept) + 1)
+            others -= kept
+            return cls(merged, kept, others)
         kept = kept[last]
         return cls(merged[last], kept, np.flatnonzero(last) + 1 - kept)
 
@@ -95,12 +102,12 @@ class Ranked:
                     gathered.append(check_scores(side, name=name))
         if not parts[0] or not parts[1]:
             raise InputError("expected at least one known and one unknown score, got none of one side")
-        sides = []
+        sides = list[AnyScores]()
         for gathered in parts:
             sides.append(np.concatenate(gathered))
             gathered.clear()
             sides[-1].sort()
-        return cls._sorted(*sides)
+        return cls._sorted(sides)
 
     def merge(self, other: "Ranked") -> "Ranked":
         """Both samples of both."""
@@ -137,8 +144,14 @@ class Ranked:
 
     def auroc(self) -> float:
         """Chance that an unknown input scores above a known one, ties counted half, exact in int64."""
-        twice = self._at(self.unknown) @ (2 * self.known - self._at(self.known))
-        return float(twice / (2.0 * self.n_known * self.n_unknown))
+        twice = 0
+        for start in range(0, len(self.values), BLOCK):
+            known, unknown = (
+                np.diff(count[start : start + BLOCK], prepend=count[start - 1] if start else 0)
+                for count in (self.known, self.unknown)
+            )
+            twice += int(unknown @ (2 * self.known[start : start + BLOCK] - known))
+        return twice / (2.0 * self.n_known * self.n_unknown)
 
     def aupr(self, *, positive: Positive, interpolation: Interpolation) -> float:
         """Area under precision-recall for the positive class."""

@@ -17,7 +17,8 @@ from candid.tune.episodes import Episodes, Seen, random_context
 from candid.tune.fitting import Tuned, averaged, fit, fit_many, mean_head
 from candid.tune.gradients import Agreement, agreement_at, gradient_agreement
 from candid.tune.losses import LOSSES
-from candid.tune.outlier_training import Bounded, OutlierRecipe, crop_and_flip, energies, energy_bounded
+from candid.tune.outlier_steps import OutlierRecipe, crop_and_flip, energies
+from candid.tune.outlier_training import Bounded, energy_bounded
 from candid.tune.parametrised import random_names
 from candid.tune.prompts import Prompts
 from candid.tune.pseudo_labels import PseudoLabels, pseudo_label

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from candid import data, tune
 from candid.errors import InputError, nearest
-from candid.tune.outlier_training import Objective
+from candid.tune.outlier_steps import Objective
 from candid.types import ImageSet
 from candid.workflows.detectors import DETECTORS
 from candid.workflows.outliers.deep import DEEP
