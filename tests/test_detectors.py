@@ -358,8 +358,9 @@ def test_every_detector_refuses_what_it_cannot_use(name):
 
 def test_detectors_that_see_more_than_vectors_say_so():
     _, _, _, head = world()
-    with pytest.raises(InputError, match="more than an image's vector"):
-        detect.Detector.fit("gl-mcm", head)
+    for name in ("gl-mcm", "odin"):
+        with pytest.raises(InputError, match="more than an image's vector"):
+            detect.Detector.fit(name, head)
     with pytest.raises(InputError, match="could change"):
         detect.Detector.fit("energy", head, temperature=10.0)
     with pytest.raises(InputError, match="did you mean energy"):

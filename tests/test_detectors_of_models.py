@@ -66,12 +66,13 @@ def test_models_without_patches_say_so(tmp_path, network):
 def test_odin_steps_along_the_sign_of_the_input_gradient(network, noise):
     made, folder = network
     model, pixels = models.load(str(folder)), pictures()
-    found = models.odin(model, pixels, model.head, temperature=10.0, noise=noise, batch=2)
+    logits = models.perturbed_logits(model, pixels, model.head, temperature=10.0, noise=noise, batch=2)
+    found = detect.odin(logits, temperature=10.0)
     mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (MEAN, STD))
     # the reference works on normalised pixels and divides the sign by each channel's deviation
     inputs = ((torch.from_numpy(pixels) / 255 - mean) / std).requires_grad_(True)
-    logits = made(inputs) / 10.0
-    torch.nn.functional.cross_entropy(logits, logits.argmax(1), reduction="sum").backward()
+    scaled = made(inputs) / 10.0
+    torch.nn.functional.cross_entropy(scaled, scaled.argmax(1), reduction="sum").backward()
     with torch.inference_mode():
         expected = -torch.softmax(made(inputs - noise * inputs.grad.sign() / std) / 10.0, 1).max(1).values
     assert found == pytest.approx(expected.numpy(), abs=1e-5)
@@ -79,11 +80,16 @@ def test_odin_steps_along_the_sign_of_the_input_gradient(network, noise):
 
 def test_odin_of_a_vision_language_model_raises_its_softmax(clip):
     head = models.zero_shot(clip, ("cat", "dog"))
-    plain = models.odin(clip, pictures(), head, temperature=1.0, noise=0.0)
+    plain, moved = (
+        detect.odin(models.perturbed_logits(clip, pictures(), head, temperature=1.0, noise=noise), temperature=1.0)
+        for noise in (0.0, 0.001)
+    )
     assert plain == pytest.approx(detect.msp(head(clip.encode_prepared(pictures()))), abs=1e-5)
-    assert models.odin(clip, pictures(), head, temperature=1.0, noise=0.001).mean() < plain.mean()
+    assert moved.mean() < plain.mean()
     with pytest.raises(InputError, match="temperature"):
-        models.odin(clip, pictures(), head, temperature=0.0)
+        models.perturbed_logits(clip, pictures(), head, temperature=0.0)
+    with pytest.raises(InputError, match="temperature"):
+        detect.odin(head(clip.encode_prepared(pictures())), temperature=0.0)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from candid.detect.methods import METHODS, Detector, Method, cosines
 from candid.detect.moments import Moments
 from candid.detect.neighbours import Knn, NNGuide
 from candid.detect.rectified import Dice, ReAct, ash, scale
-from candid.detect.scores import energy, entropy, gen, grad_norm, max_logit, mcm, msp
+from candid.detect.scores import energy, entropy, gen, grad_norm, max_logit, mcm, msp, odin
 from candid.detect.subspace import Residual, ViM
 from candid.detect.threshold import Guarantee, Threshold, UnderShift, conformal_threshold, threshold
 
@@ -46,6 +46,7 @@ __all__ = [
     "msp",
     "neg_label",
     "negative_labels",
+    "odin",
     "scale",
     "threshold",
 ]

@@ -14,7 +14,7 @@ from candid.detect.matching import SHE, KLMatching
 from candid.detect.moments import check_rows
 from candid.detect.neighbours import Knn, NNGuide
 from candid.detect.rectified import Dice, ReAct, ash, scale
-from candid.detect.scores import energy, entropy, gen, grad_norm, max_logit, mcm, msp
+from candid.detect.scores import energy, entropy, gen, grad_norm, max_logit, mcm, msp, odin
 from candid.detect.subspace import Residual, ViM
 from candid.errors import InputError, nearest
 from candid.types import Head, Labels, Logits, Scores, Vectors
@@ -28,10 +28,10 @@ Suits = Literal["any", "rectified", "language"]
 class Method:
     """One detector: what it scores, what its `fit` takes in this order (nothing: it has none), and where it belongs.
 
-    `takes`: "logits", "vectors", "head" and "cosines" follow from a head and vectors; "patch cosines" need the model
-    too. `fits`: "words" are text vectors of many words. `suits` "rectified" wants vectors that are not negative,
-    "language" class names that were read by a text tower. `prefer` is a sentence for tables. Calling a method calls
-    its function.
+    `takes`: "logits", "vectors", "head" and "cosines" follow from a head and vectors; "patch cosines" and "perturbed
+    logits" need the model too. `fits`: "words" are text vectors of many words. `suits` "rectified" wants vectors that
+    are not negative, "language" class names that were read by a text tower. `prefer` is a sentence for tables. Calling
+    a method calls its function.
     """
 
     score: Any
@@ -64,6 +64,7 @@ METHODS: dict[str, Method] = {
     "nci": Method(NCI, ("vectors",), ("vectors", "head"), prefer="networks trained until classes collapse"),
     "neg-label": Method(NegLabel, ("vectors",), ("head", "words"), "language", "CLIP, zero-shot, far and near"),
     "nnguide": Method(NNGuide, ("vectors",), ("vectors", "head"), prefer="features and logits together"),
+    "odin": Method(odin, ("perturbed logits",), prefer="the network is at hand and time does not press"),
     "react": Method(ReAct, ("vectors",), ("vectors", "head"), "rectified", "networks with outlying activations"),
     "relative-mahalanobis": Method(
         RelativeMahalanobis, ("vectors",), ("vectors", "labels"), prefer="near to known; labelled vectors"

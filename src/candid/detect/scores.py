@@ -7,7 +7,7 @@ from candid.errors import InputError
 from candid.metrics.rows import highest, inverse_mass, tilted
 from candid.types import Logits, Scores, Vectors
 
-__all__ = ["energy", "entropy", "gen", "grad_norm", "max_logit", "mcm", "msp"]
+__all__ = ["energy", "entropy", "gen", "grad_norm", "max_logit", "mcm", "msp", "odin"]
 
 
 def msp(logits: Logits) -> Scores:
@@ -54,6 +54,20 @@ def entropy(logits: Logits) -> Scores:
     row = tilted(logits, highest(logits).value, 1.0)
     nats: Scores = np.maximum(row.log_sum - row.mean, 0.0)
     return nats
+
+
+def odin(perturbed: Logits, *, temperature: float = 1000.0) -> Scores:
+    """Negative maximum softmax of logits / T of a perturbed input, in [-1, -1/k], higher = further from known.
+
+    Liang et al. 2018, https://arxiv.org/abs/1706.02690, eq. 1. What is known can be made surer by a small change of its
+    pixels; `models.perturbed_logits` makes the change, at the same temperature.
+
+    >>> odin(np.array([[0.0, 2.0 * np.log(3.0)]]), temperature=2.0).round(6).tolist()
+    [-0.75]
+    """
+    if not temperature > 0:
+        raise InputError(f"temperature must be positive, got {temperature}")
+    return -inverse_mass(perturbed, highest(perturbed).value, 1.0 / temperature)
 
 
 def mcm(cosines: Logits, *, temperature: float = 1.0) -> Scores:

@@ -10,10 +10,10 @@ from candid.models.templates import HAND_TEMPLATES, PLAIN, TEMPLATES, template_f
 from candid.models.zero_shot import ensemble, with_texts, zero_shot, zero_shot_each
 
 if TYPE_CHECKING:
-    from candid.models.input_gradients import odin
+    from candid.models.input_gradients import perturbed_logits
     from candid.models.patches import encode_patches
 
-_LATE = {"encode_patches": "patches", "odin": "input_gradients"}  # these load the framework
+_LATE = {"encode_patches": "patches", "perturbed_logits": "input_gradients"}  # these load the framework
 
 __all__ = [
     "HAND_TEMPLATES",
@@ -24,7 +24,7 @@ __all__ = [
     "ensemble",
     "load",
     "match_classes",
-    "odin",
+    "perturbed_logits",
     "restrict",
     "revision",
     "template_for",

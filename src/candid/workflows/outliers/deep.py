@@ -42,7 +42,7 @@ def _prepared(model: Any, images: ImageSet, row: int) -> np.ndarray | None:
 
 
 def _odin(model: Any, head: Head, pixels: Batch) -> Scores:
-    return models.odin(model, pixels, head)
+    return detect.odin(models.perturbed_logits(model, pixels, head))
 
 
 def _gl_mcm(model: Any, head: Head, pixels: Batch) -> Scores:
