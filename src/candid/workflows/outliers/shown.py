@@ -180,10 +180,14 @@ def _per_set(asked: Records, plan: OutlierPlan, model: str, state: str) -> Itera
 
 
 def _histograms(asked: Records, states: Sequence[str]) -> Iterable[Figure]:
-    """Scores of known images and of the first unknown set of every model, msp and energy, in every state."""
-    for each in asked:
-        first = next(e.set for e in asked if e.model == each.model and e.spread is not None) if each.spread else ""
-        if each.spread is None or each.set != first or each.state not in states:
+    """Scores of known images and of one unknown set of every model, msp and energy, in every state.
+
+    The set is the first that is far, or the first.
+    """
+    drawn = [each for each in asked if each.spread is not None and each.state in states]
+    for each in drawn:
+        own = [other for other in drawn if other.model == each.model]
+        if each.spread is None or each.set != next((o.set for o in own if o.kind == "far"), own[0].set):
             continue
         yield Histogram(
             id=f"scores-{_id(each.model)}-{_id(each.state)}-{each.detector}",
