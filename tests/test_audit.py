@@ -565,3 +565,9 @@ def test_the_threshold_s_promise_is_stated_held_to_under_shift_and_given_up_wher
     answer = next(each.answer for each in audit_features(moved).sections if each.id == "unknown")
     assert "Of noise it refuses" in answer
     assert "if nothing had changed" in answer
+
+
+def test_a_choice_that_cannot_be_made_is_said():
+    found = audit_features(make_evidence(300, detector="auto"))  # without images made to choose by
+    assert found.detected.detector.name == "mcm"
+    assert any("Which detector suits best" in each for each in found.cannot_say)

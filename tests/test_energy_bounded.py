@@ -152,6 +152,8 @@ def test_a_checkpoint_of_another_run_or_a_broken_one_is_refused(tmp_path):
     tune.energy_bounded(network(), known, labels, outliers, recipe, checkpoint=path)
     with pytest.raises(InputError, match="another fine-tuning"):
         tune.energy_bounded(network(), known, labels, outliers, tune.OutlierRecipe(seed=1, batch=100), checkpoint=path)
+    with pytest.raises(InputError, match="another fine-tuning"):  # other weights to start from
+        tune.energy_bounded(network(1), known, labels, outliers, recipe, checkpoint=path)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match="delete it to start again"):
         tune.energy_bounded(network(), known, labels, outliers, recipe, checkpoint=path)

@@ -72,6 +72,20 @@ def test_the_command_measures_fine_tunes_goes_on_and_repeats(world, tmp_path, ru
     assert json.loads(text)["rows"] == [row.model_dump(mode="json") for row in content.rows]
 
 
+def test_a_network_of_another_recipe_is_not_taken_for_this_one_s(world, tmp_path):
+    far = {"name": "far", "path": str(world / "far")}
+    weights = []
+    for steps in (1, 1, 2):
+        job = {"sets": [{"name": "s", "test": str(world / "test"), "train": str(world / "train"), "ood": [far]}],
+               "questions": ["identity"], "objectives": ["ce"], "steps": steps}  # fmt: skip
+        workflows.energy_study({"net": str(world / "net")}, plan_of(job), tmp_path, cache=False)
+        weights.append((tmp_path / "networks" / "net-s-ce" / "model.safetensors").read_bytes())
+        for path in (tmp_path / "runs").iterdir():
+            path.unlink()
+    assert weights[0] == weights[1]
+    assert weights[1] != weights[2]
+
+
 def test_numbers_are_those_of_the_metrics_on_the_model_s_scores(world, tmp_path):
     far = {"name": "far", "path": str(world / "far")}
     job = {"sets": [{"name": "s", "test": str(world / "test"), "ood": [far]}],

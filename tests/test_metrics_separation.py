@@ -53,6 +53,15 @@ def test_blocks_give_what_the_whole_gives(seed, parts, tied):
         assert getattr(whole, name).tolist() == getattr(found, name).tolist()
 
 
+@given(st.integers(0, 10_000), st.booleans())
+def test_parts_that_were_ranked_apart_merge_to_the_whole(seed, tied):
+    known, unknown = samples(seed, 60, 40, 1.0 if tied else None)
+    parts = metrics.Ranked.of(known[:25], unknown[:30]).merge(metrics.Ranked.of(known[25:], unknown[30:]))
+    whole = metrics.Ranked.of(known, unknown)
+    for name in ("values", "known", "unknown"):
+        assert getattr(whole, name).tolist() == getattr(parts, name).tolist()
+
+
 def test_blocks_of_one_side_only_are_refused():
     with pytest.raises(InputError, match="one known and one unknown"):
         metrics.Ranked.of_blocks([(np.arange(3.0), np.zeros(0))])

@@ -48,7 +48,7 @@ def main() -> None:
     else:
         train(network, args)
     print(cifar.save(args.out, network, args.classes, mean=CIFAR[0], std=CIFAR[1]))
-    args.out.with_suffix(".part").unlink(missing_ok=True)
+    Path(f"{args.out}.part").unlink(missing_ok=True)
 
 
 def published(weights: Path, depth: int, out: Path) -> Path:
@@ -72,7 +72,7 @@ def train(network: cifar.Network, args: argparse.Namespace) -> None:
 
     found = tune.energy_bounded(
         network.to(memory_format=torch.channels_last), pixels_of(images), images.labels, None, recipe,
-        augment=augment, device=args.device, checkpoint=args.out.with_suffix(".part"), progress=told,
+        augment=augment, device=args.device, checkpoint=Path(f"{args.out}.part"), progress=told,
     )  # fmt: skip
     for epoch, row in enumerate(found.history, start=1):
         print(epoch, {name: round(value, 4) for name, value in row.items()})

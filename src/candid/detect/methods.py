@@ -120,7 +120,7 @@ class Detector:
             "vectors": vectors,
             "labels": labels,
             "head": head,
-            "logits": None if vectors is None else head(vectors),
+            "logits": head(vectors) if vectors is not None and "logits" in method.fits else None,
             "words": words,
         }
         missing = [part for part in method.fits if given[part] is None]

@@ -2,29 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from candid.arrays import check_labels
 from candid.errors import InputError
+from candid.metrics.streaming import VectorRows
 from candid.types import Labels
 
 __all__ = ["BLOCK", "Moments", "VectorRows", "blocks", "check_rows", "mean_of", "row_slices"]
 
 BLOCK = 4096  # rows at a time
 Block = Float[np.ndarray, "_ d"]
-
-
-@runtime_checkable
-class VectorRows(Protocol):
-    """n x d vectors that can be sliced by rows: an array, an array mapped from a file, a data set of HDF5 or zarr."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    def __getitem__(self, rows: slice) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from candid.arrays import check_scores
 from candid.errors import InputError
 
-__all__ = ["Interpolation", "Known", "Positive", "Ranked", "Rule", "Unknown", "cut"]
+__all__ = ["Interpolation", "Known", "Positive", "Ranked", "Rule", "Unknown", "area", "cut"]
 
 Known = Float[np.ndarray, " known"]
 Unknown = Float[np.ndarray, " unknown"]
@@ -47,6 +47,23 @@ def cut(true: Count, tpr: float, rule: Rule) -> int:
     if near == 1.0:  # beyond the last positive thresholds only add false positives
         return int(np.searchsorted(recall, 1.0))
     return int(np.searchsorted(recall, near, side="right")) - 1
+
+
+def area(true: np.ndarray, false: np.ndarray, interpolation: Interpolation) -> np.ndarray:
+    """Area under precision-recall along the last axis, from how many of each side lie at or beyond each threshold.
+
+    >>> float(area(np.array([1, 2]), np.array([0, 2]), "step"))
+    0.75
+    """
+    found = np.diff(true, axis=-1, prepend=0)
+    with np.errstate(invalid="ignore"):  # a resample may have nothing at its strictest scores
+        precision = np.where(true > 0, true / (true + false), 0.0)
+    if interpolation == "trapezoid":
+        before = np.concatenate([np.ones_like(precision[..., :1]), precision[..., :-1]], axis=-1)
+        precision = (precision + before) / 2
+    elif interpolation != "step":
+        raise InputError(f"interpolation is 'step' or 'trapezoid', got {interpolation!r}")
+    return np.asarray((found * precision).sum(axis=-1) / true[..., -1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +138,7 @@ class Ranked:
             return both
 
         values = joined(self.values, other.values)
-        last = np.append(values[1:] != values[:-1], True)[: len(values)]
+        last = np.append(values[1:] != values[:-1], True)
         counts = (
             np.cumsum(joined(self._at(mine), self._at(others)))[last]
             for mine, others in ((self.known, other.known), (self.unknown, other.unknown))
@@ -155,13 +172,7 @@ class Ranked:
 
     def aupr(self, *, positive: Positive, interpolation: Interpolation) -> float:
         """Area under precision-recall for the positive class."""
-        true, false = self.beyond(positive)
-        precision, found = true / (true + false), np.diff(true, prepend=0)
-        if interpolation == "step":
-            return float(found @ precision / true[-1])
-        if interpolation == "trapezoid":
-            return float(found @ (precision + np.append(1.0, precision[:-1])) / (2.0 * true[-1]))
-        raise InputError(f"interpolation is 'step' or 'trapezoid', got {interpolation!r}")
+        return float(area(*self.beyond(positive), interpolation))
 
     def fpr_at_tpr(self, tpr: float, *, positive: Positive, rule: Rule) -> float:
         """Share of negatives taken for positives once `tpr` of the positives are found."""

@@ -9,7 +9,7 @@ from scipy.special import ndtri
 
 from candid.errors import InputError
 from candid.metrics.intervals import clopper_pearson
-from candid.metrics.ranked import Known, Ranked, Unknown, cut
+from candid.metrics.ranked import Interpolation, Known, Ranked, Unknown, area, cut
 from candid.types import Estimate
 
 __all__ = ["Separation", "Separations", "separation", "separations"]
@@ -89,14 +89,14 @@ def separation(
         if name != "auroc":
             shift = _shift(name, centre, draws, value)
             low, high = (float(np.quantile(draws[name], (1 + sign * level) / 2)) - shift for sign in (-1, 1))
-            if low == high:  # no resample differs: as sure as so many inputs of the positive class can make one
-                positives = ranked.n_known if "_known_positive" in name else ranked.n_unknown
-                exact = clopper_pearson(np.array([value * positives]), np.array([positives]), level)
-                low, high = float(exact[0][0]), float(exact[1][0])
+            sides = (ranked.n_known, ranked.n_unknown)
+            positives, negatives = sides if "_known_positive" in name else sides[::-1]
             if name.startswith("fpr"):
-                negatives = ranked.n_unknown if "_known_positive" in name else ranked.n_known
                 exact = clopper_pearson(np.array([round(value * negatives)], float), np.array([negatives]), level)
                 low, high = min(low, float(exact[0][0])), max(high, float(exact[1][0]))
+            elif low == high:  # no resample differs: as sure as so many inputs of the positive class can make one
+                exact = clopper_pearson(np.array([value * positives]), np.array([positives]), level)
+                low, high = float(exact[0][0]), float(exact[1][0])
             found[name] = Estimate(value, max(0.0, min(low, value)), min(1.0, max(high, value)), total, level)
     return Separation(**found, n_known=ranked.n_known, n_unknown=ranked.n_unknown, tied=ranked.tied, tpr=tpr)
 
@@ -130,16 +130,16 @@ def delong(ranked: Ranked, level: float) -> tuple[float, float]:
     """Interval of the AUROC; where it is 0 or 1, the exact one of as many pairs as the smaller side has inputs."""
     n, m = ranked.n_known, ranked.n_unknown
     at_known, at_unknown = np.diff(ranked.known, prepend=0), np.diff(ranked.unknown, prepend=0)
-    area = ranked.auroc()
-    if area in (0.0, 1.0) or min(n, m) < 2:
+    share = ranked.auroc()
+    if share in (0.0, 1.0) or min(n, m) < 2:
         pairs = min(n, m)
-        low, high = clopper_pearson(np.array([area * pairs]), np.array([pairs]), level)
+        low, high = clopper_pearson(np.array([share * pairs]), np.array([pairs]), level)
         return float(low[0]), float(high[0])
     above = 1 - (ranked.unknown - at_unknown / 2) / m  # of unknown, for each known
     below = (ranked.known - at_known / 2) / n
-    spread = at_known @ (above - area) ** 2 / ((n - 1) * n) + at_unknown @ (below - area) ** 2 / ((m - 1) * m)
-    half = float(ndtri((1 + level) / 2)) * spread**0.5 / (area * (1 - area))
-    centre = np.log(area / (1 - area))
+    spread = at_known @ (above - share) ** 2 / ((n - 1) * n) + at_unknown @ (below - share) ** 2 / ((m - 1) * m)
+    half = float(ndtri((1 + level) / 2)) * spread**0.5 / (share * (1 - share))
+    centre = np.log(share / (1 - share))
     return float(1 / (1 + np.exp(half - centre))), float(1 / (1 + np.exp(-half - centre)))
 
 
@@ -188,19 +188,10 @@ def _numbers(known: np.ndarray, unknown: np.ndarray, tpr: float) -> dict[str, np
     for positive, true, false in (("known", known, unknown), ("unknown", caught[:, ::-1], thrown_out[:, ::-1])):
         for part in ("", "_trapezoid", "_even"):
             weight = true[:, -1:] / false[:, -1:] if part == "_even" else 1.0
-            found[f"aupr_{positive}_positive{part}"] = _area(true, false * weight, trapezoid=part == "_trapezoid")
+            interpolation: Interpolation = "trapezoid" if part == "_trapezoid" else "step"
+            found[f"aupr_{positive}_positive{part}"] = area(true, false * weight, interpolation)
         for rule in ("first", "nearest"):
             found[f"fpr_{positive}_positive_{rule}"] = _rate(true, false, tpr, nearest=rule == "nearest")
-    return found
-
-
-def _area(true: np.ndarray, false: np.ndarray, *, trapezoid: bool) -> np.ndarray:
-    step = np.diff(true, axis=1, prepend=0)
-    with np.errstate(invalid="ignore"):
-        precision = np.where(true > 0, true / (true + false), 0.0)
-    if trapezoid:
-        precision = (precision + np.pad(precision, ((0, 0), (1, 0)), constant_values=1.0)[:, :-1]) / 2
-    found: np.ndarray = (step * precision).sum(axis=1) / true[:, -1]
     return found
 
 

@@ -57,9 +57,11 @@ def save(folder: str | Path, model: Supervised, module: Trainable, *, exist_ok: 
     return folder
 
 
-def load(source: Source, *, device: str = "auto", dtype: str = "auto") -> Supervised:
+def load(source: Source, *, device: str = "auto", dtype: loading.Dtype = "auto") -> Supervised:
     """The model that `save` wrote: its base, loaded at the revision it was trained from, with the trained weights."""
-    base = loading.load(str(source.config.get("base")), revision=source.config.get("base_revision"), device=device)
+    base = loading.load(
+        str(source.config.get("base")), revision=source.config.get("base_revision"), device=device, dtype=dtype
+    )
     if not isinstance(base, Supervised):
         raise InputError(f"{source.name} names {source.config.get('base')} as its base, which is no classifier")
     module = Trainable(base)

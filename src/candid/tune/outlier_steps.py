@@ -100,6 +100,7 @@ class FineTuning:
         self.step = 0
         self.margins: Margins | None = None
         self.told: list[dict[str, float]] = []  # one row a step
+        self.identity = self._identity()  # before the first step: it holds the weights that the run starts from
 
     def own_margins(self) -> Margins:
         """The margins of the network as it is, from energies of some rows of both sides."""
@@ -164,18 +165,19 @@ class FineTuning:
         parts = [self.told[start : start + self.an_epoch] for start in range(0, len(self.told), self.an_epoch)]
         return tuple({name: float(np.mean([row[name] for row in part])) for name in part[0]} for part in parts)
 
-    def identity(self) -> str:
+    def _identity(self) -> str:
         """What a checkpoint must share with this run to be its own."""
-        labels = hashlib.sha256(self.labels.numpy().tobytes()).hexdigest()
-        facts = asdict(self.recipe) | {"known": len(self.known), "labels": labels,
-                                       "outliers": -1 if self.outliers is None else len(self.outliers),
-                                       "shapes": [list(each.shape) for each in self.module.parameters()]}  # fmt: skip
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        facts = asdict(self.recipe) | {"outliers": -1 if self.outliers is None else len(self.outliers)}
+        found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        found.update(self.labels.numpy().tobytes())
+        for value in self.module.state_dict().values():
+            found.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
 
     def save(self, path: str | Path) -> None:
         """The checkpoint, whole or not at all."""
         content = {
-            "identity": self.identity(),
+            "identity": self.identity,
             "step": self.step,
             "margins": self.margins and list(self.margins),
             "told": self.told,
@@ -191,7 +193,7 @@ class FineTuning:
             return
         try:
             content = torch.load(path, map_location=self.device, weights_only=True)
-            own = content["identity"] == self.identity()
+            own = content["identity"] == self.identity
         except Exception as error:  # torch raises what the damaged byte happens to cause
             raise InputError(f"{path} is no checkpoint of a fine-tuning ({error}); delete it to start again") from error
         if not own:

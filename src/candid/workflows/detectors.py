@@ -9,9 +9,9 @@ from jaxtyping import Float
 from candid import detect
 from candid.detect.methods import FROM_VECTORS
 from candid.errors import InputError, nearest
-from candid.types import Head, Labels, Scores, Vectors
+from candid.types import Head, Labels, Vectors
 
-__all__ = ["AUTO", "DETECTORS", "check_detector", "fit_detector", "is_fitted", "outlier_scores", "refused_for"]
+__all__ = ["AUTO", "DETECTORS", "check_detector", "fit_detector", "is_fitted", "refused_for"]
 
 AUTO = "auto"
 DETECTORS: tuple[str, ...] = tuple(
@@ -67,13 +67,3 @@ def fit_detector(
     if reason:
         raise InputError(f"{name}: {reason}")
     return detect.Detector.fit(name, head, vectors if is_fitted(name) else None, labels, words, **options)
-
-
-def outlier_scores(head: Head, vectors: Vectors, detector: str) -> Scores:
-    """Scores of a detector that learns from nothing, in float64, higher = further from what the model knows.
-
-    >>> head = Head(np.eye(2, dtype=np.float32), ("cat", "dog"), scale=10.0)
-    >>> outlier_scores(head, np.array([[0.6, 0.8]], dtype=np.float32), "max_logit").tolist()
-    [-8.0]
-    """
-    return detect.Detector.fit(detector, head)(vectors)

@@ -38,15 +38,15 @@ def fine_tune(
     if known.classes is not None and known.classes != model.head.classes:
         raise InputError(f"the known images are of classes {known.classes[:3]}..., the model's are "
                          f"{model.head.classes[:3]}...; read them with classes=model.head.classes")  # fmt: skip
-    module = tuned.Trainable(model)
+    module, checkpoint = tuned.Trainable(model), Path(f"{folder}.part")
     rows = _prepared(model, known)
     found = tune.energy_bounded(
         module, rows, known.labels, None if outliers is None else _prepared(model, outliers), recipe,
         augment=_floats_augmented if augment else _floats, device=model.device,
-        checkpoint=Path(folder).with_suffix(".part"), progress=progress,
+        checkpoint=checkpoint, progress=progress,
     )  # fmt: skip
     tuned.save(folder, model, module, exist_ok=True)
-    Path(folder).with_suffix(".part").unlink(missing_ok=True)
+    checkpoint.unlink(missing_ok=True)
     again = models.load(str(folder), device=model.device)
     if not isinstance(again, Supervised):
         raise InputError(f"{folder} does not hold the classifier that was saved there; another process wrote in it")

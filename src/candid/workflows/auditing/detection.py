@@ -12,6 +12,7 @@ from candid.workflows.auditing.detecting import Detectors, choose, detectors
 from candid.workflows.auditing.detection_shown import answer, chosen, histogram, tables
 from candid.workflows.auditing.evidence import Evidence
 from candid.workflows.auditing.part import Part, row
+from candid.workflows.detectors import AUTO
 
 __all__ = ["Detected", "detection"]
 
@@ -36,12 +37,14 @@ def detection(evidence: Evidence) -> tuple[Part, Detected]:
     """Ranking numbers for every set and detector, what the threshold keeps and lets in, and the threshold itself."""
     found = detectors(evidence)
     choice = choose(evidence, found)
-    evidence = replace(evidence, detector=choice.name)
+    asked, evidence = evidence.detector, replace(evidence, detector=choice.name)
     if choice.name not in found.usable:
         raise InputError(f"{choice.name} {found.left_out[choice.name]}; choose another detector")
     used = found.usable[choice.name]
     known = used(evidence.known.vectors)
     cannot_say = list[str]()
+    if asked == AUTO and not choice.auroc:
+        cannot_say.append(f"Which detector suits best: too few known images to choose by, so it is {choice.name}.")
     cut = _cut(known[evidence.threshold_rows], evidence, cannot_say)
     threshold = float(cut.values[0])
     rows: list[Row] = []

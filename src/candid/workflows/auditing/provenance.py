@@ -9,7 +9,7 @@ from candid import metrics
 from candid.errors import InputError
 from candid.files import digest
 from candid.report.content import Input, ModelCard, Row, SkippedFile
-from candid.types import Encoder, Features, ImageSet
+from candid.types import Classifier, Encoder, Features, ImageSet
 from candid.workflows.auditing.part import row
 
 __all__ = ["Role", "content_digest", "describe_input", "describe_model", "package_versions", "unreadable"]
@@ -41,15 +41,16 @@ def content_digest(features: Features) -> str:
     return digest(b"".join(parts))
 
 
-def describe_model(model: Encoder) -> ModelCard:
-    """The model as it was used."""
+def describe_model(model: Encoder | Classifier) -> ModelCard:
+    """The model as it was used; a classifier's bias is its head's own, one number a class, and told as 0."""
+    told = model.head if isinstance(model, Classifier) else model
     return ModelCard(
         id=model.id,
         revision=model.revision,
         preprocessing=model.preprocessing,
-        activation=model.activation,
-        scale=model.scale,
-        bias=model.bias,
+        activation=told.activation,
+        scale=told.scale,
+        bias=0.0 if isinstance(model, Classifier) else model.bias,
         device=str(getattr(model, "device", "cpu")),
     )
 

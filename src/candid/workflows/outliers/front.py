@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +10,24 @@ import numpy as np
 
 from candid import data, models
 from candid.errors import InputError
-from candid.files import digest
+from candid.files import digest, read_json, write_json
 from candid.models.classifier import Supervised
 from candid.report import Report
 from candid.types import Classifier, Features, ImageSet, Scores
+from candid.workflows.auditing.evidence import align
+from candid.workflows.auditing.provenance import describe_model
 from candid.workflows.encoding import encode
 from candid.workflows.outlier_tuning import fine_tune
 from candid.workflows.outliers.deep import deep_scores
 from candid.workflows.outliers.measured import Material, ask
 from candid.workflows.outliers.plan import PLAIN, OutlierPlan, OutlierSet, Unit, units
 from candid.workflows.outliers.record import COLUMNS, OutlierRecord, load_records, save_records
-from candid.workflows.outliers.shown import card_of, content
+from candid.workflows.outliers.shown import content
 from candid.workflows.study_files import Tables, slug
 
 __all__ = ["energy_study"]
 
+MADE = "candid-fine-tuned"  # beside a network that a study made: what it was made of
 Progress = Callable[[str, int, int], None]
 
 
@@ -77,7 +80,7 @@ def energy_study(
     if not found:
         reason = refused[0] if refused else "other shards have not finished anything yet"
         raise InputError(f"nothing of this plan can be shown; {reason}")
-    cards = [card_of(models.load(place, device=device)) for place in named.values()]
+    cards = [describe_model(models.load(place, device=device)) for place in named.values()]
     shown = content(found, plan, cards, command=command, config=config or {}, missing=missing,
                     refused=tuple(dict.fromkeys(refused)))  # fmt: skip
     return Report(shown, made={"tables": Tables(found, COLUMNS)})
@@ -91,13 +94,18 @@ def _model(
     ready = plan.tuned.get(name, {}).get(unit.state)
     if ready is not None:
         return models.load(ready, device=device)
-    if (folder / "config.json").is_file():
+    made, key = folder / "made.json", _tuning_key(models.revision(place), unit, plan)
+    if made.is_file() and read_json(made, kind=MADE, version=1)["key"] == key:
         return models.load(str(folder), device=device)
     model: Any = models.load(place, device=device)
     if not isinstance(model, Supervised):
         raise InputError("a vision-language model is not fine-tuned here; candid adapt tunes its prompts")
-    train = _named(unit.found.train, model.head.classes)
-    return fine_tune(model, train, unit.found.outliers, plan.recipe(unit.state), folder, progress=told)[0]
+    if unit.found.train is None:
+        raise InputError("the set has no training images to fine-tune on")
+    train = align(unit.found.train, model.head.classes, name=f"{unit.found.name}, train")
+    tuned, _ = fine_tune(model, train, unit.found.outliers, plan.recipe(unit.state), folder, progress=told)
+    write_json(made, {"key": key}, kind=MADE, version=1)
+    return tuned
 
 
 def _material(
@@ -115,9 +123,10 @@ def _material(
     def seen(images: ImageSet, most: int | None = None) -> Features:
         return encode(model, _some(images, most, plan.seed), progress=told, **how)
 
-    test = seen(_named(found.test, head.classes), plan.images)
-    needed = "detectors" in plan.questions and found.train is not None
-    train = seen(_named(found.train, head.classes), plan.fit_images) if needed else None
+    test = seen(align(found.test, head.classes, name=found.name), plan.images)
+    train = None
+    if "detectors" in plan.questions and found.train is not None:
+        train = seen(align(found.train, head.classes, name=f"{found.name}, train"), plan.fit_images)
     unknown = {each.name: seen(each.images) for each in found.unknown}
     language = not isinstance(model, Classifier)
     words = None
@@ -138,19 +147,6 @@ def _some(images: ImageSet, most: int | None, seed: int) -> ImageSet:
     return data.subset(images, np.sort(np.random.default_rng(seed).permutation(len(images))[:most]).tolist())
 
 
-def _named(images: ImageSet | None, classes: tuple[str, ...]) -> ImageSet:
-    """The images with labels that index these classes, matched by name."""
-    if images is None or images.labels is None or images.classes is None:
-        raise InputError("known images need labels with class names")
-    if images.classes == classes:
-        return images
-    index = {label: place for place, label in enumerate(classes)}
-    if strange := [label for label in images.classes if label not in index]:
-        raise InputError(f"the images are of class {strange[0]!r}, which the model does not have")
-    places = np.array([index[label] for label in images.classes])
-    return replace(images, labels=places[images.labels], classes=classes)
-
-
 def _key(name: str, revision: str | None, unit: Unit, plan: OutlierPlan) -> str:
     """Hash of all that the records depend on."""
     found: OutlierSet = unit.found
@@ -164,6 +160,13 @@ def _key(name: str, revision: str | None, unit: Unit, plan: OutlierPlan) -> str:
         ready = plan.tuned.get(name, {}).get(unit.state)
         parts += [plan.epochs, plan.steps, plan.rate] if ready is None else [models.revision(ready)]
     return digest(json.dumps(parts, sort_keys=True).encode())
+
+
+def _tuning_key(revision: str | None, unit: Unit, plan: OutlierPlan) -> str:
+    """Hash of all that a fine-tuned network depends on."""
+    train, outliers = unit.found.train, unit.found.outliers
+    sets = [None if each is None else list(each.ids) for each in (train, outliers)]
+    return digest(json.dumps([revision, asdict(plan.recipe(unit.state)), sets], sort_keys=True).encode())
 
 
 def _within(told: Progress, words: str) -> Callable[[int, int], None]:

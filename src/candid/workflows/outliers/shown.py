@@ -9,7 +9,7 @@ import numpy as np
 from candid.report.content import Content, Counts, Figure, Histogram, Input, Line, Lines, ModelCard, Row, Section, Table
 from candid.report.content import Verdict as Said
 from candid.report.wording import with_interval
-from candid.types import Classifier, Estimate
+from candid.types import Estimate
 from candid.workflows.auditing.part import row
 from candid.workflows.auditing.provenance import package_versions
 from candid.workflows.claimed import Claim, counted, reasons
@@ -18,7 +18,7 @@ from candid.workflows.outliers.record import OutlierRecord
 from candid.workflows.outliers.rules import FPR, claims, of, over_sets
 from candid.workflows.study_files import input_of
 
-__all__ = ["card_of", "content"]
+__all__ = ["content"]
 
 Records = Sequence[OutlierRecord]
 RULE = (
@@ -64,14 +64,6 @@ def content(
         sections=tuple(_sections(records, plan, found)),
         cannot_say=tuple(notes),
     )
-
-
-def card_of(model: Any) -> ModelCard:
-    """The model as it was used."""
-    scale, bias = (model.head.scale, 0.0) if isinstance(model, Classifier) else (model.scale, model.bias)
-    activation = model.head.activation if isinstance(model, Classifier) else model.activation
-    return ModelCard(id=model.id, revision=model.revision, preprocessing=model.preprocessing, activation=activation,
-                     scale=scale, bias=bias, device=str(getattr(model, "device", "cpu")))  # fmt: skip
 
 
 def _inputs(plan: OutlierPlan) -> Iterable[Input]:
