@@ -5,6 +5,7 @@ from candid.data.decode import DECODER, MAX_PIXELS, decode
 from candid.data.embedded import Sample, sample, sample_folder
 from candid.data.reading import read
 from candid.data.shards import shard, subset
+from candid.data.spurious import STYLES, correlate, dominoes, in_styles, on_scenes
 from candid.data.unlike import UNLIKE, unlike
 from candid.data.views import AUGMENTATIONS, augment, view_random
 from candid.data.wordlist import words
@@ -13,11 +14,16 @@ __all__ = [
     "AUGMENTATIONS",
     "DECODER",
     "MAX_PIXELS",
+    "STYLES",
     "UNLIKE",
     "OwnSplit",
     "Sample",
     "augment",
+    "correlate",
     "decode",
+    "dominoes",
+    "in_styles",
+    "on_scenes",
     "own_split",
     "read",
     "sample",

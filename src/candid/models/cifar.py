@@ -128,16 +128,20 @@ def load(source: Source, *, device: str = "auto", dtype: str = "auto") -> Superv
 
 def save(
     folder: str | Path, network: Network, classes: Sequence[str], *, mean: Sequence[float], std: Sequence[float],
-    exist_ok: bool = False,
+    stretch: bool = False, exist_ok: bool = False,
 ) -> Path:  # fmt: skip
-    """The folder, now holding the network as `load` reads it; `mean` and `std` are of pixels from 0 to 1."""
+    """The folder, now holding the network as `load` reads it; `mean` and `std` are of pixels from 0 to 1.
+
+    Images are cropped to a square, or, where the network was trained so, stretched to one.
+    """
     folder = fresh_folder(Path(folder), exist_ok=exist_ok)
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     with atomic(folder / "model.safetensors") as part:
         save_file(state, part)
     pixels = {
-        "image_processor_type": "BitImageProcessor", "size": {"shortest_edge": SIDE},
-        "crop_size": {"height": SIDE, "width": SIDE}, "do_center_crop": True, "resample": 2,
+        "image_processor_type": "BitImageProcessor",
+        "size": {"height": SIDE, "width": SIDE} if stretch else {"shortest_edge": SIDE},
+        "crop_size": {"height": SIDE, "width": SIDE}, "do_center_crop": not stretch, "resample": 2,
         "image_mean": list(mean), "image_std": list(std),
     }  # fmt: skip
     config = network.config | {"id2label": {str(i): name for i, name in enumerate(classes)}}

@@ -1,0 +1,1 @@
+"""Last layers retrained for the worst group: problems with a spurious attribute, networks, the study."""
