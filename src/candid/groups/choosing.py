@@ -1,18 +1,28 @@
 """Settings tried on halves of the rows and judged by the worst group; what every method of this room shares."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
 from candid.arrays import check_labels
 from candid.errors import InputError
-from candid.groups.balance import group_counts
-from candid.types import Groups, Head, Labels, Vectors
+from candid.groups.balance import group_counts, halves
+from candid.types import Groups, Head, Labels, Logits, Vectors
 
-__all__ = ["Retrained", "Rows", "Trial", "chosen", "worst_accuracy"]
+__all__ = ["HeldOut", "Retrained", "Rows", "Trial", "search", "worst_accuracy"]
+
+TUNING = 1  # stream of the seed
+
+
+class HeldOut(NamedTuple):
+    """Rows that only score settings, such as validation data where training data's own rows retrain."""
+
+    vectors: Vectors
+    labels: Labels
+    groups: Groups
 
 
 @dataclass(frozen=True)
@@ -88,21 +98,39 @@ class Rows:
             raise InputError(f"expected rows of two or more classes, none missing; class {names[min(absent or {0})]!r}")
         return cls(vectors[keep], labels[keep], groups[keep], names, called, tuple(called[group] for group in out))
 
+    def part(self, rows: Int[np.ndarray, " m"]) -> "Rows":
+        """These rows, in this order."""
+        return replace(self, vectors=self.vectors[rows], labels=self.labels[rows], groups=self.groups[rows])
+
     @property
     def counts(self) -> dict[str, int]:
         return {self.group_names[group]: n for group, n in group_counts(self.groups).items()}
 
 
-def chosen(
-    settings: Sequence[Mapping[str, Any]], splits: int, score: Callable[[int], Sequence[float]]
+Fit = Callable[[Rows, np.random.Generator], Sequence[Callable[[Vectors], Logits]]]
+
+
+def search(
+    rows: Rows, judge: Rows | None, settings: Sequence[Mapping[str, Any]], fit: Fit, *, seed: int, splits: int
 ) -> tuple[Mapping[str, Any], tuple[Trial, ...]]:
-    """The best setting and all trials; `score(split)` is the worst group's accuracy of each setting on a split."""
+    """The setting whose worst group is best, of equals the first, and all trials.
+
+    `fit(rows, random)` gives a head for each setting. Without a judge half of every group's rows is fitted and the
+    other judges, anew for each of the splits.
+    """
     if splits < 1:
         raise InputError(f"expected one or more tuning splits, got {splits}")
-    by_split = [tuple(score(split)) for split in range(splits)]
-    tried = tuple(
-        Trial(dict(setting), worst) for setting, worst in zip(settings, zip(*by_split, strict=True), strict=True)
-    )
+    by_split = []
+    for split in range(splits):
+        random = np.random.default_rng([seed, TUNING, split])
+        asked, own = judge, np.arange(len(rows.labels))
+        if asked is None:
+            scoring, own = halves(rows.groups, random)
+            asked = rows.part(scoring)
+        heads = fit(rows.part(own), random)
+        by_split.append([worst_accuracy(head(asked.vectors).argmax(1), asked.labels, asked.groups) for head in heads])
+    worst = zip(*by_split, strict=True)
+    tried = tuple(Trial(dict(setting), found) for setting, found in zip(settings, worst, strict=True))
     return max(tried, key=lambda trial: trial.mean).setting, tried  # max keeps the first of equals
 
 

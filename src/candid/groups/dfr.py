@@ -4,32 +4,24 @@ https://arxiv.org/abs/2204.02937, section 5 and appendix: L1 logistic regression
 subsets, C by the worst group of a held-out half, coefficients averaged over redrawn subsets.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from candid.errors import InputError
-from candid.groups.balance import balanced, halves
-from candid.groups.choosing import Retrained, Rows, chosen, worst_accuracy
+from candid.groups.balance import balanced
+from candid.groups.choosing import HeldOut, Retrained, Rows, search
 from candid.groups.linear import Linear, Scaler, paths
-from candid.types import Groups, Labels, Vectors
+from candid.types import Groups, Labels, Logits, Vectors
 
-__all__ = ["CLASS_WEIGHTS", "C_GRID", "HeldOut", "retrain_last_layer"]
+__all__ = ["CLASS_WEIGHTS", "C_GRID", "retrain_last_layer"]
 
 C_GRID = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01)
 CLASS_WEIGHTS = tuple((1.0, w) for w in (1.0, 2.0, 3.0, 10.0, 100.0, 300.0, 1000.0)) + tuple(
     (w, 1.0) for w in (2.0, 3.0, 10.0, 100.0, 300.0, 1000.0)
 )
-TRAIN, FINAL = 1, 2  # streams of the seed
-
-
-class HeldOut(NamedTuple):
-    """Rows that only score: validation data, where the training data's own rows retrain (DFR Tr-Tr)."""
-
-    vectors: Vectors
-    labels: Labels
-    groups: Groups
+FINAL = 2  # stream of the seed
 
 
 def retrain_last_layer(
@@ -78,29 +70,20 @@ def retrain_last_layer(
         raise InputError(f"expected one or more redraws, got {redraws}")
     final = Scaler.fit(rows.vectors if scale_by is None else scale_by)
     by_c = [float(c) for c in c_grid]
-    settings = [(c, each) for c in by_c for each in weights]
+    settings = [{"c": c, "class_weights": each} for c in by_c for each in weights]
 
-    def score(split: int) -> list[float]:
-        random = np.random.default_rng([seed, TRAIN, split])
-        if judge is None:
-            scoring, training = halves(rows.groups, random)
-            picked = training[balanced(rows.groups[training], random)]
-            scaler, judged = Scaler.fit(rows.vectors[picked]), (rows, scoring)
-        else:
-            picked, scaler = balanced(rows.groups, random), final
-            judged = (judge, np.arange(len(judge.labels)))
-        own, asked = scaler(rows.vectors[picked]), scaler(judged[0].vectors[judged[1]])
-        worst = {}
-        for each in weights:
-            found = paths(own, rows.labels[picked], k, by_c, row_weights=_row_weights(each, rows.labels[picked]),
-                          penalise_intercept=penalise_intercept)  # fmt: skip
-            for c, (linear, _) in zip(by_c, found, strict=True):
-                predicted = linear.predict(asked)
-                worst[c, each] = worst_accuracy(predicted, judged[0].labels[judged[1]], judged[0].groups[judged[1]])
-        return [worst[setting] for setting in settings]
+    def fit(own: Rows, random: np.random.Generator) -> list[Callable[[Vectors], Logits]]:
+        own = own.part(balanced(own.groups, random))
+        scaler = Scaler.fit(own.vectors) if judge is None else final
+        z = scaler(own.vectors)
+        by_weights = [
+            paths(z, own.labels, k, by_c, row_weights=_row_weights(each, own.labels),
+                  penalise_intercept=penalise_intercept)
+            for each in weights
+        ]  # fmt: skip
+        return [found[i][0].on(scaler) for i in range(len(by_c)) for found in by_weights]
 
-    asked_of = [{"c": c, "class_weights": each} for c, each in settings]
-    setting, tried = chosen(asked_of, tuning_splits, score)
+    setting, tried = search(rows, judge, settings, fit, seed=seed, splits=tuning_splits)
     z, starts, legs = final(rows.vectors), None, []
     for redraw in range(redraws):
         picked = balanced(rows.groups, np.random.default_rng([seed, FINAL, redraw]))

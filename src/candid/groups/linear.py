@@ -1,13 +1,13 @@
 """Linear classifiers on standardised vectors, and the `Head` on vectors as they are that says the same."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from candid.groups.l1_logistic import Solution, l1_logistic_path
-from candid.types import Head, Labels, Vectors
+from candid.types import Head, Labels, Logits, Vectors
 
 __all__ = ["Linear", "Scaler", "paths"]
 
@@ -39,8 +39,9 @@ class Linear:
     weights: Float[np.ndarray, "k d"]
     bias: Float[np.ndarray, " k"]
 
-    def predict(self, z: Float[np.ndarray, "n d"]) -> Int[np.ndarray, " n"]:
-        return np.asarray(np.argmax(z @ self.weights.T + self.bias, axis=1))
+    def on(self, scaler: Scaler) -> Callable[[Vectors], Logits]:
+        """Its logits of vectors as they are, in double precision."""
+        return lambda vectors: scaler(vectors) @ self.weights.T + self.bias
 
     def head(self, scaler: Scaler, classes: Sequence[str]) -> Head:
         """The same classifier of vectors as they are: the scaler is folded in."""
