@@ -51,6 +51,13 @@ SAMPLE_SHOTS, SAMPLE_VIEWS = 4, 0  # most classes of the embedded photos have te
               help="Augmented views an image, encoded once: 50 (none of the embedded photos).")  # fmt: skip
 @click.option("--augment", type=click.Choice(["dassl2021", "dassl"]), default="dassl2021", show_default=True,
               help="How views are made; dassl2021 squashes the image to a square first.")  # fmt: skip
+@click.option(
+    "--method", help="Retrain the last layer for the worst group instead: dfr (needs --groups), afr, jtt or self."
+)
+@click.option("--groups", metavar="COLUMN", help="With --method, the column of DATA that holds groups or an attribute.")
+@click.option("--exclude", multiple=True, metavar="GROUP", help="With --method, a group to leave out. Repeatable.")
+@click.option("--tuning-splits", type=click.IntRange(1), default=5, show_default=True,
+              help="With --method, halvings that settings are chosen by.")  # fmt: skip
 @click.option("--doubt", is_flag=True, help="Tune nothing: list the labels of DATA that are most likely wrong.")
 @click.option("--doubt-by", default="classifier-text", show_default=True,
               help="Who doubts: heads of a variant, each on images it was not trained on, or zero-shot.")  # fmt: skip
@@ -60,15 +67,19 @@ SAMPLE_SHOTS, SAMPLE_VIEWS = 4, 0  # most classes of the embedded photos have te
 @click.pass_context
 def command(
     context: click.Context, /, images: Path | None, classes: Path | None, test: Path | None, split: str | None,
-    loss_options: tuple[str, ...], ask: tuple[str, ...], doubt: bool, doubt_by: str, folds: int, out: Path,
+    loss_options: tuple[str, ...], ask: tuple[str, ...], method: str | None, groups: str | None,
+    exclude: tuple[str, ...], tuning_splits: int, doubt: bool, doubt_by: str, folds: int, out: Path,
     exist_ok: bool, cache: Path | None, no_cache: bool, as_json: bool, debug: bool, **chosen: Any,
 ) -> None:  # fmt: skip
-    """Tune a head to your images from few, wrong or no labels.
+    """Tune a head to your images from few, wrong or no labels, or retrain the last layer for the worst group.
 
     DATA is as for `candid audit`; without it the embedded photos are used, and without -m on them the embedded model.
     Writes head.json, head.safetensors, index.html, report.json and tables as CSV; `candid audit --head OUTPUT` judges
-    the head and makes a predictor of it. With --doubt it writes index.html, report.json and doubt.csv.
+    the head and makes a predictor of it. With --doubt it writes index.html, report.json and doubt.csv. With --method
+    the model may be a supervised classifier too, half of every group judges unless there is --test, and tuning
+    options have no effect.
     """
+    _check_method(context, method)
     _check(context, unlabelled=chosen["unlabelled"], doubt=doubt, ask=ask)
     if doubt and context.get_parameter_source("out") is ParameterSource.DEFAULT:
         out = Path(DOUBT)
@@ -77,8 +88,12 @@ def command(
     with output_folder(out, exist_ok=exist_ok):
         name = _name(chosen.pop("model_name"), images)
         names = lines(classes) if classes else None
-        found, judge = _read(images, test, split, names, chosen)
+        found, judge = _read(images, test, split, names, groups, chosen)
         loading = {key: chosen.pop(key) for key in ("revision", "device", "dtype")}
+        if method is not None:
+            _retrain(models.load(name, **loading), found, judge, names, out, exist_ok, as_json, chosen,
+                     method=method, exclude=exclude, tuning_splits=tuning_splits)  # fmt: skip
+            return
         model = models.with_texts(models.load(name, **loading))
         if doubt:
             _doubt(model, found, names, doubt_by, folds, out, exist_ok, as_json, chosen)
@@ -107,6 +122,20 @@ def _doubt(
     _show(doubted.report, page, as_json, table=str(out / "doubt.csv"))
 
 
+def _retrain(
+    model: Any, images: ImageSet, test: ImageSet | None, names: list[str] | None, out: Path, exist_ok: bool,
+    as_json: bool, chosen: dict[str, Any], **options: Any,
+) -> None:  # fmt: skip
+    used = ("template", "seed", "cache", "batch_size", "workers", "strict")
+    with bars() as progress:
+        found = workflows.retrain_head(
+            model, images, test=test, classes=names, **{name: chosen[name] for name in used}, **options,
+            progress=progress, command="candid adapt --method",
+        )  # fmt: skip
+    page = found.save(out, exist_ok=exist_ok)
+    _show(found.report, page, as_json, head=str(out))
+
+
 def _show(report: Report, page: Path, as_json: bool, **made: str) -> None:
     if as_json:
         rows = [row.model_dump(mode="json") for row in report.content.rows]
@@ -129,6 +158,17 @@ def _check(context: click.Context, *, unlabelled: bool, doubt: bool, ask: tuple[
         raise InputError("--doubt-by says who doubts; pass --doubt too")
 
 
+def _check_method(context: click.Context, method: str | None) -> None:
+    """Refuse flags of retraining without it, and with it flags that only tuning heeds."""
+    given = {name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    if method is None and (flags := sorted(given & {"groups", "exclude", "tuning_splits"})):
+        raise InputError(f"--{flags[0].replace('_', '-')} is for retraining a last layer; pass --method too")
+    tuning = {"variant", "loss", "loss_options", "shots", "unlabelled", "select", "ask", "context", "position",
+              "per_class", "rate", "epochs", "seeds", "views", "augment", "doubt", "doubt_by", "folds"}  # fmt: skip
+    if method is not None and (flags := sorted(given & tuning)):
+        raise InputError(f"--{flags[0].replace('_', '-')} has no effect on --method {method}; leave one of them out")
+
+
 def _name(given: str | None, images: Path | None) -> str:
     if given is None and images is not None:
         raise InputError("expected a model for these images: pass -m HUB_ID or -m FOLDER (-m tiny is the embedded one)")
@@ -136,16 +176,21 @@ def _name(given: str | None, images: Path | None) -> str:
 
 
 def _read(
-    images: Path | None, test: Path | None, split: str | None, classes: list[str] | None, chosen: dict[str, Any]
+    images: Path | None,
+    test: Path | None,
+    split: str | None,
+    classes: list[str] | None,
+    groups: str | None,
+    chosen: dict[str, Any],
 ) -> tuple[ImageSet, ImageSet | None]:
     """The images to tune on and those that judge; shots and views as these images allow where they were not given."""
     shots, views = (SAMPLE_SHOTS, SAMPLE_VIEWS) if images is None else (SHOTS, VIEWS)
     chosen["shots"] = shots if chosen["shots"] is None else chosen["shots"]
     chosen["views"] = views if chosen["views"] is None else chosen["views"]
-    if images is None and split is not None:
-        raise InputError("--split chooses a part of DATA; give DATA too")
-    found = data.sample().known if images is None else data.read(images, split=split, classes=classes)
-    return found, None if test is None else data.read(test, classes=classes or found.classes)
+    if images is None and (split is not None or groups is not None):
+        raise InputError(f"--{'groups' if split is None else 'split'} is about DATA; give DATA too")
+    found = data.sample().known if images is None else data.read(images, split=split, classes=classes, groups=groups)
+    return found, None if test is None else data.read(test, classes=classes or found.classes, groups=groups)
 
 
 def _option(text: str) -> tuple[str, float]:

@@ -54,7 +54,7 @@ from candid.metrics.decomposition import (
     score_parts_of_top,
 )
 from candid.metrics.equal_mass import quantile_ece, quantile_ece_of_top, sweep_ece, sweep_ece_of_top
-from candid.metrics.groups import WorstGroup, by_group, worst_group
+from candid.metrics.groups import GroupAccuracy, WorstGroup, by_group, group_accuracy, worst_group
 from candid.metrics.intervals import bootstrap, ece_null, proportion
 from candid.metrics.kde import kde_ece, kde_ece_of_top
 from candid.metrics.likelihood import brier, nll, nll_of_logits
@@ -73,6 +73,7 @@ __all__ = [
     "Cells",
     "CumulativeTest",
     "Edges",
+    "GroupAccuracy",
     "Judged",
     "Ranked",
     "Reliability",
@@ -123,6 +124,7 @@ __all__ = [
     "ece_of_top",
     "expected_coverage",
     "fpr_at_tpr",
+    "group_accuracy",
     "judge",
     "judge_streaming",
     "kde_ece",

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from candid.workflows.adapting.doubted import Doubts
     from candid.workflows.adapting.doubting import Doubted, doubt_labels
     from candid.workflows.adapting.front import Adapted, adapt
+    from candid.workflows.adapting.retraining import RetrainedHead, retrain_head
     from candid.workflows.auditing.front import audit
     from candid.workflows.encoding import encode
     from candid.workflows.episodic.front import test_time_study
@@ -28,6 +29,7 @@ _HOME = {
     "Doubts": "adapting.doubted",
     "Plan": "studying.plan",
     "Predictor": "predictor",
+    "RetrainedHead": "adapting.retraining",
     "SavedHead": "head_files",
     "StudyModel": "studying.plan",
     "StudySet": "studying.plan",
@@ -42,6 +44,7 @@ _HOME = {
     "load_features": "feature_files",
     "load_head": "head_files",
     "prompt_study": "prompting.front",
+    "retrain_head": "adapting.retraining",
     "save_features": "feature_files",
     "save_head": "head_files",
     "study": "studying.front",
@@ -58,6 +61,7 @@ __all__ = [
     "Doubts",
     "Plan",
     "Predictor",
+    "RetrainedHead",
     "SavedHead",
     "StudyModel",
     "StudySet",
@@ -73,6 +77,7 @@ __all__ = [
     "load_features",
     "load_head",
     "prompt_study",
+    "retrain_head",
     "save_features",
     "save_head",
     "study",

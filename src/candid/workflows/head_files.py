@@ -13,7 +13,7 @@ from candid.errors import InputError
 from candid.files import atomic, fresh_folder, read_json, write_json
 from candid.types import Head, ImageEncoder
 
-__all__ = ["SavedHead", "load_head", "save_head"]
+__all__ = ["SavedHead", "load_head", "located", "save_head"]
 
 KIND, VERSION = "candid-head", 1
 ARRAYS, FACTS = "head.safetensors", "head.json"
@@ -92,6 +92,12 @@ def load_head(folder: str | Path, *, model: ImageEncoder | None = None) -> Saved
     if model is not None:
         saved.refuse_other(model)
     return saved
+
+
+def located(name: str) -> str:
+    """A local checkpoint by its full path, for what is saved is loaded from other folders; other names as they are."""
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if (folder / "config.json").is_file() else name
 
 
 def _from(content: dict[str, Any], arrays: dict[str, np.ndarray]) -> SavedHead:

@@ -18,7 +18,7 @@ from candid.workflows.adapting.preparing import Progress, asked, encoded, named_
 from candid.workflows.adapting.training import Training, check_choices, few_shot, pseudo_labelled
 from candid.workflows.auditing.evidence import align
 from candid.workflows.auditing.provenance import content_digest, package_versions
-from candid.workflows.head_files import SavedHead
+from candid.workflows.head_files import SavedHead, located
 from candid.workflows.view_banks import view_bank
 
 __all__ = ["Adapted", "adapt"]
@@ -155,10 +155,9 @@ def _saved(
         "labels": [int(label) for label in training.labels],
         "labels_used": training.pseudo is None,
     }
-    folder = Path(model.id).expanduser()
     return SavedHead(
         head=tuned.head,
-        model=str(folder.resolve()) if (folder / "config.json").is_file() else model.id,
+        model=located(model.id),
         revision=model.revision,
         preprocessing=model.preprocessing,
         recipe=recipe,

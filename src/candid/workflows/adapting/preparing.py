@@ -9,7 +9,7 @@ from candid import models as zoo
 from candid import tune
 from candid.errors import InputError, nearest
 from candid.tune.towers import Inside
-from candid.types import Encoder, Features, ImageSet
+from candid.types import Encoder, Features, ImageEncoder, ImageSet
 from candid.workflows.encoding import encode
 
 __all__ = ["Progress", "asked", "encoded", "named_classes", "told", "tunable"]
@@ -37,7 +37,7 @@ def tunable(model: Encoder, variant: str) -> Inside:
     return model
 
 
-def encoded(model: Encoder, images: ImageSet, *, name: str, progress: Progress | None, **options: Any) -> Features:
+def encoded(model: ImageEncoder, images: ImageSet, *, name: str, progress: Progress | None, **options: Any) -> Features:
     """Features of a set of which at least one image can be read."""
     features = encode(model, images, progress=told(progress, name), **options)
     if not len(features):

@@ -29,7 +29,7 @@ from candid.workflows.auditing.provenance import Role, describe_input, describe_
 from candid.workflows.auditing.verdict import verdict
 from candid.workflows.detectors import AUTO
 from candid.workflows.encoding import encode
-from candid.workflows.head_files import SavedHead
+from candid.workflows.head_files import SavedHead, located
 from candid.workflows.predictor import Predictor
 from candid.workflows.tuning import TuningAtTestTime, check_method, seconds_an_image
 
@@ -171,7 +171,7 @@ def audit(
         detector_fitted=findings.detected.detector.fitted,
         threshold=findings.threshold,
         keep=keep,
-        model=_located(model.id),
+        model=located(model.id),
         revision=model.revision,
         preprocessing=model.preprocessing,
         encoder=model,
@@ -317,12 +317,6 @@ def _config(model: Encoder, sets: Sets, classes: tuple[str, ...], wordings: tupl
         **sources,
         "known": sources["known"]["known"],
     }
-
-
-def _located(name: str) -> str:
-    """A local checkpoint by its full path, for predictors are loaded from other folders; other names as they are."""
-    folder = Path(name).expanduser()
-    return str(folder.resolve()) if (folder / "config.json").is_file() else name
 
 
 def _reader(images: ImageSet) -> Callable[[str], Image]:

@@ -48,6 +48,7 @@ NUMBERS: dict[str, Number] = {
     "false_alarms": Number("known images refused", "percent", "lower"),
     "fpr95_known_positive": Number("unknown let in when 95% of known are kept", "percent", "lower"),
     "fpr95_unknown_positive": Number("known thrown out when 95% of unknown are caught", "percent", "lower"),
+    "group_mean_accuracy": Number("right, mean over groups", "percent", "higher"),
     "kept": Number("known images the threshold keeps", "percent", "higher"),
     "labels_needed": Number("labels the temperature needed", "number", "lower"),
     "labels_still_needed": Number("labels still needed", "number", "lower"),
@@ -70,6 +71,8 @@ NUMBERS: dict[str, Number] = {
     "smooth_ece": Number("smooth calibration error", "number", "lower"),
     "temperature": Number("temperature T", "number", "neither"),
     "unreadable": Number("files that could not be used", "percent", "lower"),
+    "worst_group_apart": Number("right in the worst group, picked on other rows", "percent", "higher"),
+    "worst_group_gained": Number("right in the worst group, gained", "percent", "higher"),
     "worst_group_accuracy": Number("right in the worst group", "percent", "higher"),
     "wrong_labels": Number("labels that are probably wrong", "percent", "lower"),
 }
