@@ -17,6 +17,7 @@ from candid.workflows.auditing.fitted import Fitted
 from candid.workflows.auditing.labels import labels_needed
 from candid.workflows.auditing.sets import prediction_sets
 from candid.workflows.auditing.shift import shift, transfer
+from candid.workflows.auditing.spurious import spurious
 from candid.workflows.auditing.thumbnails import mistakes
 from candid.workflows.auditing.wording import wording
 from candid.workflows.tuning import TuningAtTestTime
@@ -60,6 +61,7 @@ def audit_features(
     moved, tuning = at_test_time(evidence, fitted, tuned)
     parts = (
         accuracy(evidence),
+        spurious(evidence),
         calibrated,
         labels_needed(evidence, fitted),
         compared(evidence, fitted),

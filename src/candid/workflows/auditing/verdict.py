@@ -151,6 +151,19 @@ def _groups(rows: Rows) -> Finding | None:
     return ("caution" if gap <= GROUP_FAIR else "bad"), text
 
 
+def _leaning(rows: Rows) -> Finding | None:
+    gap = next((row for (metric, _), row in rows.items() if metric == "gap_within_class"), None)
+    if gap is None:
+        return None
+    text = f"{gap.slice}: {span(gap)} less than the same class in its best group."
+    if gap.low is None or gap.low <= 0:
+        return "good", text
+    gained = rows.get(("balanced_probe_gain", gap.slice))
+    if gained is not None and gained.low is not None and gained.low > 0:
+        text += f" A last layer balanced over groups gains {span(gained)} there: candid adapt --method dfr."
+    return ("caution" if gap.low <= GROUP_FAIR else "bad"), text
+
+
 def _detector_rule(detector: str) -> Rule:
     def judge(rows: Rows) -> Finding | None:
         sets = [
@@ -246,6 +259,11 @@ RULES: tuple[Rule, ...] = (
         f"The worst group is at most {100 * GROUP_GOOD:.0f} points below the overall accuracy, or its interval reaches "
         f"it (caution to {100 * GROUP_FAIR:.0f}).",
         _groups,
+    ),
+    Rule(
+        "Within a class it does not matter what comes with it: no gap between groups of one class is sure (caution: "
+        f"surely up to {100 * GROUP_FAIR:.0f} points).",
+        _leaning,
     ),
     Rule(f"The wording moves the accuracy by at most {100 * WORDING_GOOD:.0f} points.", _wording),
     Rule(f"Every file could be read (caution to {percent(UNREADABLE_FAIR)} unreadable).", _files),
