@@ -6,30 +6,28 @@ unless asked otherwise.
 
 Proximal Newton on a working set (Yuan, Ho and Lin 2012, https://jmlr.org/papers/v13/yuan12a.html): the grid is walked
 from the strongest penalty, each solution starting the next; a Newton step is a lasso on the columns that are in use or
-may soon be, by coordinate descent on their Gram matrix (scikit-learn's); once signs settle, steps are exact on them.
+may soon be (`lasso.py`), on their Gram matrix, which is kept while it does.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.special import expit
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import lasso_path
 
 from candid.errors import InputError
+from candid.groups.lasso import minimise
 
 __all__ = ["Solution", "l1_logistic_path"]
 
 TOLERANCE = 1e-6  # of the KKT conditions, in units of the penalty's slope, which is 1
 STEPS = 200  # Newton steps for one C before it is called without optimum
-SWEEPS = 400  # of coordinate descent in one Newton step
+PATIENCE = 20  # Newton steps after which curvature is computed in double precision
+FEWEST = 256  # columns that may join the working set at once, or a quarter of those in use
 SMALLEST = 1e-12  # curvature of a row
-SETTLED = 0.1  # violation below which signs may have settled
+SMALL = 2**20  # cells of x, up to which double precision costs nothing to speak of
 SLOW = 0.3  # of the violation left by a step with older curvature: then it is computed anew
 
 
@@ -125,7 +123,9 @@ class _Problem:
 
     def solve(self, c: float, at: _Point, curvature: "_Curvature", tolerance: float) -> _Point:
         inner, before = 1e-2, np.inf
-        for _ in range(STEPS):
+        for steps in range(STEPS):
+            if steps == PATIENCE:
+                curvature.refine(at)
             gradient = self.gradient(c, at)
             off = self.violations(at, gradient)
             worst = float(off.max())
@@ -135,9 +135,7 @@ class _Problem:
                 curvature.renew(at)
             before = worst
             step = _Step(curvature, c, at, gradient, self._columns(at, off), self.penalised)
-            moved = self._moved(c, at, step.exact()) if worst < SETTLED else None
-            if moved is None:
-                moved = self._moved(c, at, step.lasso(inner * min(worst, 1.0)))
+            moved = self._moved(c, at, step.minimised(inner * min(worst, 1.0)))
             if moved is not None:
                 at, curvature.fresh = moved, False
             elif not curvature.fresh:
@@ -155,10 +153,10 @@ class _Problem:
         return at
 
     def _columns(self, at: _Point, off: np.ndarray) -> np.ndarray:
-        """Columns in use, and of the others those that most want to be, no more than are in use already."""
+        """Columns in use, and of the others those that most want to be, a share of as many."""
         used = np.flatnonzero(at.w)
         wanting = np.flatnonzero((at.w == 0) & (off[:-1] > 0))
-        most = max(64, len(used))
+        most = max(FEWEST, len(used) // 4)
         if len(wanting) > most:
             wanting = wanting[np.argpartition(-off[wanting], most)[:most]]
         return np.sort(np.concatenate([used, wanting]))
@@ -172,10 +170,8 @@ class _Problem:
         full[columns] = dw
         return np.asarray(self.x @ full)
 
-    def _moved(self, c: float, at: _Point, change: "tuple[np.ndarray, np.ndarray, float] | None") -> _Point | None:
-        """The point after the longest of steps 1, 1/2, 1/4 ... that lowers the objective enough; None if none does."""
-        if change is None:
-            return None
+    def _moved(self, c: float, at: _Point, change: tuple[np.ndarray, np.ndarray, float]) -> _Point | None:
+        """The point after the longest of steps 1, 1/2, 1/4 ... that lowers the objective; None if none does."""
         columns, dw, db = change
         dm = self.t * (self._product(columns, dw) + db)
         before, size = self.objective(c, at), 1.0
@@ -193,11 +189,18 @@ class _Problem:
 class _Curvature:
     """The loss's second derivatives at C = 1 at some point, on as many columns as were ever asked for.
 
-    They only shape steps, so single precision is enough, and those of a point not far away do until steps grow slow.
+    They only shape steps, so single precision is enough mostly, and those of a point not far away do until steps grow
+    slow.
     """
 
     def __init__(self, problem: _Problem, at: _Point) -> None:
         self.problem = problem
+        self.dtype = np.float64 if problem.x.size <= SMALL else np.float32
+        self.renew(at)
+
+    def refine(self, at: _Point) -> None:
+        """In double precision from here on."""
+        self.dtype = np.float64
         self.renew(at)
 
     def renew(self, at: _Point) -> None:
@@ -205,9 +208,9 @@ class _Curvature:
         self.curve = self.problem.s * np.maximum(p * (1 - p), SMALLEST)
         self.fresh = True
         self.total = float(self.curve.sum())
-        self._root = np.sqrt(self.curve).astype(np.float32)[:, None]
+        self._root = np.sqrt(self.curve).astype(self.dtype)[:, None]
         self._places = np.full(self.problem.x.shape[1], -1)
-        self._rows = np.empty((len(self.curve), 0), np.float32, order="F")
+        self._rows = np.empty((len(self.curve), 0), self.dtype, order="F")
         self._gram, self._mean = np.empty((0, 0)), np.empty(0)
 
     def on(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -221,7 +224,7 @@ class _Curvature:
     def _add(self, columns: np.ndarray) -> None:
         old = self._rows.shape[1]
         x = self.problem.x[:, columns]
-        rows = np.empty((len(x), old + len(columns)), np.float32, order="F")
+        rows = np.empty((len(x), old + len(columns)), self.dtype, order="F")
         rows[:, :old] = self._rows
         np.multiply(x, self._root, out=rows[:, old:], casting="same_kind")
         gram = np.empty((rows.shape[1], rows.shape[1]))
@@ -264,34 +267,10 @@ class _Step:
             return self.columns, d[:-1], float(d[-1])
         return self.columns, d, -float(self.gb / self.total + self.mean @ d)
 
-    def lasso(self, tolerance: float) -> tuple[np.ndarray, np.ndarray, float]:
-        """The change that minimises the model, about: its lasso is solved to a gap of `tolerance`."""
-        if not len(self.point):
-            return self._change(self.point)
-        bent = self.gram @ self.point
-        size = float(self.point @ bent - 2 * self.point @ self.g) + self.rest  # of the working response, squared
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            _, path, _ = lasso_path(  # with products given, of x and y it takes the shape and the size
-                self.gram, np.array([np.sqrt(size)]), alphas=[1.0 / len(bent)], precompute=self.gram,
-                Xy=bent - self.g, coef_init=self.point.copy(), check_input=False, max_iter=SWEEPS,
-                tol=tolerance / size,
-            )  # fmt: skip
-        return self._change(path[:, 0])
-
-    def exact(self) -> tuple[np.ndarray, np.ndarray, float] | None:
-        """Newton's change on the columns in use, signs as they are; None where these are dependent or signs change."""
-        used = np.flatnonzero(self.point)
-        if not len(used):
-            return None
-        sign = np.sign(self.point[used])
-        try:
-            factor = cho_factor(self.gram[np.ix_(used, used)], check_finite=False)
-        except LinAlgError:
-            return None
-        new = self.point.copy()
-        new[used] -= cho_solve(factor, self.g[used] + sign, check_finite=False)
-        return self._change(new) if (np.sign(new[used]) == sign).all() else None
+    def minimised(self, tolerance: float) -> tuple[np.ndarray, np.ndarray, float]:
+        """The change that minimises the model, about; `tolerance` is of its own KKT conditions."""
+        towards = self.gram @ self.point - self.g
+        return self._change(minimise(self.gram, towards, self.point, self.rest, tolerance))
 
 
 def _checked(
