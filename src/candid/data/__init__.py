@@ -3,6 +3,7 @@
 from candid.data.coop_splits import OwnSplit, own_split
 from candid.data.decode import DECODER, MAX_PIXELS, decode
 from candid.data.embedded import Sample, sample, sample_folder
+from candid.data.grouped import GROUPED, GroupTable, read_group_table, read_grouped
 from candid.data.reading import read
 from candid.data.shards import shard, subset
 from candid.data.spurious import STYLES, correlate, dominoes, in_styles, on_scenes
@@ -13,9 +14,11 @@ from candid.data.wordlist import words
 __all__ = [
     "AUGMENTATIONS",
     "DECODER",
+    "GROUPED",
     "MAX_PIXELS",
     "STYLES",
     "UNLIKE",
+    "GroupTable",
     "OwnSplit",
     "Sample",
     "augment",
@@ -26,6 +29,8 @@ __all__ = [
     "on_scenes",
     "own_split",
     "read",
+    "read_group_table",
+    "read_grouped",
     "sample",
     "sample_folder",
     "shard",
