@@ -115,3 +115,21 @@ def test_a_head_on_standardised_rows_says_the_same():
     x, _, _ = rows()
     head, scaler = erm(), Scaler.fit(x)
     np.testing.assert_allclose(_as_linear(head, scaler).on(scaler)(x), head(x), atol=1e-4)
+
+
+def test_self_takes_its_share_of_the_hardest_rows_of_each_class():
+    x, y, g = rows(2000, 0.95)
+    found = groups.use_hardest(x, y, g, head=erm(), shares=[0.1], c_grid=[1.0])
+    logits = erm()(x)
+    margin = np.where(y == 1, 1, -1) * (logits[:, 1] - logits[:, 0])
+    hardest = np.concatenate([np.flatnonzero(y == k)[np.argsort(margin[y == k], kind="stable")[:100]] for k in (0, 1)])
+    scaler = Scaler.fit(x)
+    (leg,) = groups.l1_logistic_path(scaler(x)[hardest], y[hardest], [1.0])
+    ours = found.head(x)
+    np.testing.assert_allclose(ours[:, 1] - ours[:, 0], scaler(x) @ leg.weights + leg.bias, atol=1e-2)
+
+
+@pytest.mark.parametrize("shares", [[], [0.0], [1.5]])
+def test_shares_are_above_nothing_and_at_most_all(shares):
+    with pytest.raises(InputError, match="shares above 0 and up to 1"):
+        groups.use_hardest(*rows(), head=erm(), shares=shares)

@@ -22,7 +22,7 @@ __all__ = ["reweight_by_confidence", "upweight_errors", "use_hardest"]
 GAMMAS = (0.0, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0)
 PULLS = (1.0, 0.1, 0.01, 0.001)
 TIMES = (1.0, 4.0, 6.0, 20.0, 50.0, 100.0)
-PER_CLASS = (20, 50, 100, 200, 500)
+SHARES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 C_GRID = (1.0, 0.1, 0.03, 0.01)
 
 Fitted = Callable[[Rows, Scaler], list[Linear]]
@@ -80,16 +80,19 @@ def upweight_errors(
 
 def use_hardest(
     vectors: Vectors, labels: Labels, groups: Groups | None = None, *, head: Head, seed: int = 0,
-    held_out: HeldOut | None = None, per_class: Sequence[int] = PER_CLASS, c_grid: Sequence[float] = C_GRID,
+    held_out: HeldOut | None = None, shares: Sequence[float] = SHARES, c_grid: Sequence[float] = C_GRID,
     tuning_splits: int = 1, **names: Any,
 ) -> Retrained:  # fmt: skip
-    """A head retrained on the `per_class` rows of each class that the given one likes least: misclassification SELF.
+    """A head retrained on the rows of each class that the given one likes least: misclassification SELF.
 
     LaBonte, Muthukumar, Kumar 2023, https://arxiv.org/abs/2309.08534, section 4; they fine-tune the old layer by
-    gradient steps, here it is solved anew. A class with fewer rows gives all it has, and so then do the others.
+    gradient steps, here it is solved anew. `shares` are of the smallest class's rows, as many from every class: a
+    number of rows that is right for half of them is not right for all.
     """
     rows, judge = _rows(vectors, labels, groups, held_out, head, names)
-    settings = [{"per_class": int(m), "c": float(c)} for m in per_class for c in c_grid]
+    if not shares or any(not 0 < share <= 1 for share in shares):
+        raise InputError(f"expected shares above 0 and up to 1, got {list(shares)}")
+    settings = [{"share": float(share), "c": float(c)} for share in shares for c in c_grid]
 
     def fit(own: Rows, scaler: Scaler) -> list[Linear]:
         _wrong(head, own)
@@ -98,8 +101,8 @@ def use_hardest(
         hardest = [order[own.labels[order] == label] for label in range(k)]
         least = min(len(each) for each in hardest)
         found = []
-        for m in per_class:
-            picked = np.concatenate([each[: min(m, least)] for each in hardest])
+        for share in shares:
+            picked = np.concatenate([each[: max(1, round(share * least))] for each in hardest])
             z = scaler(own.vectors[picked])
             found += [linear for linear, _ in paths(z, own.labels[picked], k, c_grid, penalise_intercept=False)]
         return found
