@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import candid
-from candid import detect
+from candid import detect, groups
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -81,3 +81,12 @@ def test_every_console_command_in_the_readme_is_one_that_exists():
         for line in block.splitlines():
             if line.startswith("candid "):
                 assert line.split()[1] in COMMANDS
+
+
+def test_the_python_of_the_groups_page_runs():
+    run_python(ROOT / "docs" / "groups.md")
+
+
+def test_every_way_to_retrain_has_its_row_on_the_page():
+    rows = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "docs" / "groups.md").read_text(), flags=re.MULTILINE)
+    assert {*rows} == {*groups.METHODS}

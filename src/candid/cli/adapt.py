@@ -71,7 +71,9 @@ def command(
     exclude: tuple[str, ...], tuning_splits: int, doubt: bool, doubt_by: str, folds: int, out: Path,
     exist_ok: bool, cache: Path | None, no_cache: bool, as_json: bool, debug: bool, **chosen: Any,
 ) -> None:  # fmt: skip
-    """Tune a head to your images from few, wrong or no labels, or retrain the last layer for the worst group.
+    """Tune a head to your images, or retrain its last layer for the worst group.
+
+    Few labels, wrong ones or none will do for tuning.
 
     DATA is as for `candid audit`; without it the embedded photos are used, and without -m on them the embedded model.
     Writes head.json, head.safetensors, index.html, report.json and tables as CSV; `candid audit --head OUTPUT` judges

@@ -24,6 +24,10 @@ __all__ = ["Solution", "l1_logistic_path"]
 
 TOLERANCE = 1e-6  # of the KKT conditions, in units of the penalty's slope, which is 1
 STEPS = 200  # Newton steps for one C before it is called without optimum
+HALVINGS = 20  # of a step
+LEAST_DAMPING, MOST_FAILED = 1e-8, 24  # of the curvature's diagonal, once steps fail; and how often they may
+INNER = 0.1  # of the violation, to which the model of a step is solved
+FEW_ROUNDS, ROUNDS = 2, 60  # of the model's active set: at first, and at most
 PATIENCE = 20  # Newton steps after which curvature is computed in double precision
 FEWEST = 256  # columns that may join the working set at once, or a quarter of those in use
 SMALLEST = 1e-12  # curvature of a row
@@ -73,6 +77,7 @@ def l1_logistic_path(
     found: dict[float, Solution] = {}
     for c in sorted(set(grid.tolist())):
         at = problem.solve(c, at, curvature, tolerance)
+        at = problem.at(at.w, at.b)  # margins afresh: they were added up step by step
         found[c] = Solution(at.w.copy(), at.b, problem.objective(c, at), problem.kkt(at, problem.gradient(c, at)))
     return [found[c] for c in grid.tolist()]
 
@@ -122,7 +127,7 @@ class _Problem:
         return found
 
     def solve(self, c: float, at: _Point, curvature: "_Curvature", tolerance: float) -> _Point:
-        inner, before = 1e-2, np.inf
+        rounds, damping, before, failed = FEW_ROUNDS, 0.0, np.inf, 0
         for steps in range(STEPS):
             if steps == PATIENCE:
                 curvature.refine(at)
@@ -131,26 +136,28 @@ class _Problem:
             worst = float(off.max())
             if worst <= tolerance:
                 return at
-            if worst > SLOW * before and not curvature.fresh:
+            if worst > SLOW * before and curvature.fresh:
+                rounds = min(2 * rounds, ROUNDS)
+            elif worst > SLOW * before:
                 curvature.renew(at)
             before = worst
-            step = _Step(curvature, c, at, gradient, self._columns(at, off), self.penalised)
-            moved = self._moved(c, at, step.minimised(inner * min(worst, 1.0)))
+            step = _Step(curvature, c, at, gradient, self._columns(at, off), self.penalised, damping)
+            moved = self._moved(c, at, worst, step.minimised(INNER * min(worst, 1.0), rounds))
             if moved is not None:
-                at, curvature.fresh = moved, False
+                at, curvature.fresh, failed = moved, False, 0
+                damping = damping / 10 if damping > LEAST_DAMPING else 0.0
             elif not curvature.fresh:
                 curvature.renew(at)
-            elif inner > 1e-9:
-                inner /= 100
+            elif failed < MOST_FAILED:
+                failed, damping, rounds = failed + 1, max(10 * damping, LEAST_DAMPING), ROUNDS
             else:
                 break
-        off = self.violations(at, self.gradient(c, at))
-        if off.max() > 1e3 * tolerance:
-            raise InputError(
-                f"no optimum found at C = {c:g}: the KKT conditions are off by {off.max():.1e}; "
-                "a smaller C has one, or standardise the columns of x first"
-            )
-        return at
+        if worst <= 100 * tolerance:  # as far as rounding lets it; the solution says how far
+            return at
+        raise InputError(
+            f"no optimum found at C = {c:g}: the KKT conditions are off by {worst:.1e} and no step leads on; "
+            "a smaller C has one, or standardise the columns of x first"
+        )
 
     def _columns(self, at: _Point, off: np.ndarray) -> np.ndarray:
         """Columns in use, and of the others those that most want to be, a share of as many."""
@@ -170,17 +177,22 @@ class _Problem:
         full[columns] = dw
         return np.asarray(self.x @ full)
 
-    def _moved(self, c: float, at: _Point, change: tuple[np.ndarray, np.ndarray, float]) -> _Point | None:
-        """The point after the longest of steps 1, 1/2, 1/4 ... that lowers the objective; None if none does."""
+    def _moved(self, c: float, at: _Point, worst: float, change: tuple[np.ndarray, np.ndarray, float]) -> _Point | None:
+        """The point after the longest of steps 1, 1/2, 1/4 ... that lowers the objective; None if none does.
+
+        Where what is left to gain drowns in the objective's rounding, a step counts that brings the KKT conditions on.
+        """
         columns, dw, db = change
         dm = self.t * (self._product(columns, dw) + db)
         before, size = self.objective(c, at), 1.0
-        for _ in range(30):
+        for _ in range(HALVINGS):
             w = at.w.copy()
             w[columns] += size * dw
-            w[columns[np.abs(w[columns]) < 1e-14]] = 0
             there = _Point(w, at.b + size * db, at.margin + size * dm)
-            if self.objective(c, there) < before:
+            after = self.objective(c, there)
+            if after < before:
+                return there
+            if after <= before * (1 + 1e-14) and self.kkt(there, self.gradient(c, there)) < 0.9 * worst:
                 return there
             size /= 2
         return None
@@ -245,7 +257,14 @@ class _Step:
     """
 
     def __init__(
-        self, curvature: _Curvature, c: float, at: _Point, gradient: np.ndarray, columns: np.ndarray, penalised: bool
+        self,
+        curvature: _Curvature,
+        c: float,
+        at: _Point,
+        gradient: np.ndarray,
+        columns: np.ndarray,
+        penalised: bool,
+        damping: float,
     ) -> None:
         gram, self.mean = curvature.on(columns)
         self.columns, self.penalised = columns, penalised
@@ -257,6 +276,8 @@ class _Step:
         else:
             self.gram = c * gram - self.total * np.outer(self.mean, self.mean)
             self.g, self.point = gradient[columns] - self.mean * self.gb, at.w[columns]
+        if damping:  # flat directions would be followed for ever
+            self.gram = self.gram + np.diag(damping * np.diag(self.gram).clip(np.diag(self.gram).mean() / 1e3))
         s = curvature.problem.s
         some = s > 0
         self.rest = c * float(((s * expit(-at.margin))[some] ** 2 / curvature.curve[some]).sum())
@@ -267,10 +288,11 @@ class _Step:
             return self.columns, d[:-1], float(d[-1])
         return self.columns, d, -float(self.gb / self.total + self.mean @ d)
 
-    def minimised(self, tolerance: float) -> tuple[np.ndarray, np.ndarray, float]:
+    def minimised(self, tolerance: float, rounds: int) -> tuple[np.ndarray, np.ndarray, float]:
         """The change that minimises the model, about; `tolerance` is of its own KKT conditions."""
         towards = self.gram @ self.point - self.g
-        return self._change(minimise(self.gram, towards, self.point, self.rest, tolerance))
+        rounds = rounds if len(self.point) > FEWEST else ROUNDS
+        return self._change(minimise(self.gram, towards, self.point, self.rest, tolerance, rounds))
 
 
 def _checked(

@@ -15,22 +15,24 @@ from sklearn.linear_model import lasso_path
 
 __all__ = ["minimise"]
 
-SWEEPS = 50
-ROUNDS = 60  # of the active set
+SWEEPS = 100
+NOTHING = 1e-12  # of the largest weight
 JOINING = 0.1  # of the active set may join it at once
 
 Vector = Float[np.ndarray, " m"]
 
 
-def minimise(gram: Float[np.ndarray, "m m"], towards: Vector, start: Vector, rest: float, tolerance: float) -> Vector:
-    """The minimiser, from `start`; off its KKT conditions by at most `tolerance` if rounds suffice.
+def minimise(
+    gram: Float[np.ndarray, "m m"], towards: Vector, start: Vector, rest: float, tolerance: float, rounds: int
+) -> Vector:
+    """The minimiser, from `start`; off its KKT conditions by at most `tolerance` if `rounds` of the active set do.
 
     `rest` is the size of what weights cannot reach, such that w'Gw - 2 q'w + rest is a sum of squares at the start.
     """
     if not len(start):
         return start
     w = _descended(gram, towards, start, rest, tolerance)
-    return _walked(gram, towards, w, tolerance)
+    return _walked(gram, towards, w, tolerance, rounds)
 
 
 def _descended(gram: np.ndarray, towards: np.ndarray, start: np.ndarray, rest: float, tolerance: float) -> np.ndarray:
@@ -46,9 +48,10 @@ def _descended(gram: np.ndarray, towards: np.ndarray, start: np.ndarray, rest: f
     return found
 
 
-def _walked(gram: np.ndarray, towards: np.ndarray, w: np.ndarray, tolerance: float) -> np.ndarray:
+def _walked(gram: np.ndarray, towards: np.ndarray, w: np.ndarray, tolerance: float, rounds: int) -> np.ndarray:
     most = len(w)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
+        w = np.where(np.abs(w) > NOTHING * np.abs(w).max(), w, 0.0)  # a weight of rounding alone would end every walk
         slope = gram @ w - towards
         sign = np.sign(w)
         off = np.where(w != 0, np.abs(slope + sign), 0.0)
