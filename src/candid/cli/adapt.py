@@ -132,7 +132,7 @@ def _retrain(
     with bars() as progress:
         found = workflows.retrain_head(
             model, images, test=test, classes=names, **{name: chosen[name] for name in used}, **options,
-            progress=progress, command="candid adapt --method",
+            progress=progress, command=f"candid adapt --method {options['method']}",
         )  # fmt: skip
     page = found.save(out, exist_ok=exist_ok)
     _show(found.report, page, as_json, head=str(out))

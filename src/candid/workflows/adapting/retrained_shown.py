@@ -162,7 +162,7 @@ def _changed(found: _Judged, before: Before, judged_as: str) -> Section:
 
 def _tried(retrained: groups.Retrained) -> Section:
     best = max(retrained.tried, key=lambda trial: trial.mean)
-    words = ", ".join(f"{name} {_said(value)}" for name, value in retrained.setting.items())
+    words = _words(retrained.setting, retrained)
     splits = len(best.worst)
     answer = (
         f"{len(retrained.tried)} settings were tried on {splits} halving{'s' if splits > 1 else ''} of the rows that "
@@ -179,7 +179,7 @@ def _tried(retrained: groups.Retrained) -> Section:
         id="tried", title="The best settings tried", caption="The first 40; tried.csv has all.",
         columns=("setting", "worst group, mean", "lowest", "highest"),
         rows=tuple(
-            (", ".join(f"{name} {_said(value)}" for name, value in trial.setting.items()), percent(trial.mean),
+            (_words(trial.setting, retrained), percent(trial.mean),
              percent(min(trial.worst)), percent(max(trial.worst)))
             for trial in order
         ),
@@ -246,6 +246,12 @@ def _signed(found: Estimate) -> str:
 
 def _points(value: float) -> str:
     return f"{100 * value:.1f} points"
+
+
+def _words(setting: Mapping[str, Any], retrained: groups.Retrained) -> str:
+    """A setting in words, without what was the same in all that were tried."""
+    varied = {name for trial in retrained.tried for name in trial.setting if trial.setting[name] != setting[name]}
+    return ", ".join(f"{name} {_said(value)}" for name, value in setting.items() if name in varied or len(setting) == 1)
 
 
 def _said(value: Any) -> str:
