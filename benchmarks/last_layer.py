@@ -60,9 +60,11 @@ def features(n: int, d: int, seed: int = 0, rank: int = 60):
 
 
 def retrain(x, y, draws):
-    start = None
+    columns, start = np.ascontiguousarray(x.T), None
     for rows in draws:
-        (start,) = l1_logistic_path(x[rows], y[rows], [MIDDLE], penalise_intercept=True, start=start, tolerance=ENOUGH)
+        (start,) = l1_logistic_path(
+            columns.take(rows, axis=1).T, y[rows], [MIDDLE], penalise_intercept=True, start=start, tolerance=ENOUGH
+        )
 
 
 def liblinear(x, y, c):

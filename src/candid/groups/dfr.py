@@ -84,11 +84,12 @@ def retrain_last_layer(
         return [found[i][0].on(scaler) for i in range(len(by_c)) for found in by_weights]
 
     setting, tried = search(rows, judge, settings, fit, seed=seed, splits=tuning_splits)
-    z, starts, legs = final(rows.vectors), None, []
+    columns, starts, legs = np.ascontiguousarray(final(rows.vectors).T), None, []
     for redraw in range(redraws):
         picked = balanced(rows.groups, np.random.default_rng([seed, FINAL, redraw]))
         ((linear, starts),) = paths(
-            z[picked], rows.labels[picked], k, [setting["c"]], starts=starts, penalise_intercept=penalise_intercept,
+            columns.take(picked, axis=1).T,  # by column, as the solver wants it
+            rows.labels[picked], k, [setting["c"]], starts=starts, penalise_intercept=penalise_intercept,
             row_weights=_row_weights(setting["class_weights"], rows.labels[picked]),
         )  # fmt: skip
         legs.append(linear)
