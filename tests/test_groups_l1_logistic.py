@@ -71,6 +71,12 @@ def test_the_certificate_is_the_subgradient_computed_afresh(penalised):
         assert found.kkt <= 1e-6
 
 
+def test_labels_of_minus_one_and_one_are_those_of_nought_and_one():
+    x, y = rows()
+    one, two = (l1_logistic_path(x, labels, [0.3])[0] for labels in (y, 2 * y - 1))
+    assert np.array_equal(one.weights, two.weights)
+
+
 def test_one_weight_by_hand():
     # two rows at +-1: w solves 1 = 2 C sigmoid(-w), so w = log(2 C - 1)
     x, y = np.array([[-1.0], [1.0]]), np.array([0, 1])

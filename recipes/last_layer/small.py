@@ -36,7 +36,7 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     for folder in sorted(args.networks.iterdir()):
-        if (folder / "config.json").is_file():
+        if folder.suffix != ".part" and (folder / "config.json").is_file():  # a .part is still being trained
             problem, agreement, seed = folder.name.rsplit("-", 2)
             once(args.out, folder.name, network, args.sources, folder, problem, int(agreement), int(seed))
     if args.pacs:

@@ -57,7 +57,7 @@ def l1_logistic_path(
     start: Solution | None = None,
     tolerance: float = TOLERANCE,
 ) -> list[Solution]:
-    """The optimum for every C, in the order of `c_grid`; y is 0 or 1.
+    """The optimum for every C, in the order of `c_grid`; y is 0 or 1, or -1 or 1.
 
     `start` is a solution of a like problem to begin from. `sample_weight` are the s of the objective.
     Raises `InputError` where a class is missing, and where the KKT conditions cannot be met in double precision.
@@ -303,8 +303,10 @@ def _checked(
         raise InputError(f"expected x of n d and one label a row, got {x.shape} and {y.shape}")
     if not np.isfinite(x).all():
         raise InputError(f"x must be finite, row {int(np.flatnonzero(~np.isfinite(x).all(1))[0])} is not")
-    if set(np.unique(y).tolist()) != {0, 1}:
-        raise InputError(f"expected labels 0 and 1, both present, got {np.unique(y).tolist()[:5]}")
+    found = set(np.unique(y).tolist())
+    if found not in ({0, 1}, {-1, 1}):
+        raise InputError(f"expected labels 0 and 1 (or -1 and 1), both present, got {sorted(found)[:5]}")
+    y = (y == 1).astype(np.int64)
     s = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, np.float64)
     if s.shape != y.shape or not (np.isfinite(s) & (s >= 0)).all() or not all(s[y == side].any() for side in (0, 1)):
         raise InputError("sample_weight must be one finite number of 0 or more a row, with some in each class")
