@@ -150,3 +150,18 @@ def test_flags_that_do_not_belong_together_are_refused(run, photos, tmp_path, fl
     assert code == 2
     assert said in stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_the_audit_takes_the_column_and_remembers_it(run, photos, tmp_path):
+    manifest(replace(photos, groups=np.arange(len(photos)) % 2, group_names=("left", "right")), tmp_path / "p.parquet")
+    code, _, stderr = run("audit", tmp_path / "p.parquet", "-m", "tiny", "--groups", "style", "-o", tmp_path / "report")
+    assert code == 0, stderr
+    again = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert again["config"]["groups"] == "style"
+    slices = {row["slice"] for row in again["rows"]}
+    assert {"group: left", "group: right"} <= slices
+    code, stdout, stderr = run(
+        "audit", "--config", tmp_path / "report" / "report.json", "-o", tmp_path / "two", "--json"
+    )
+    assert code == 0, stderr
+    assert {row["slice"] for row in json.loads(stdout)["rows"]} == slices

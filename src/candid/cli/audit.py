@@ -69,6 +69,7 @@ class Sets:
 @click.option("--test-time", metavar="METHOD",
               help="Judge tuning the prompt to each image too: tpt, c-tpt, o-tpt, a-tpt, cots, constant.")  # fmt: skip
 @click.option("--split", help="Which split of DATA to read, where it has several.")
+@click.option("--groups", metavar="COLUMN", help="The column of DATA that holds groups or an attribute.")
 @click.option("--gate", "gates", multiple=True, metavar="METRIC[@SLICE]<=VALUE",
               help="Exit with 1 unless this row of the report meets it, e.g. 'accuracy@all>=0.8'.")  # fmt: skip
 @click.option(
@@ -139,11 +140,14 @@ def _run(
     if name is None:
         raise InputError("expected a model for these images: pass -m HUB_ID or -m FOLDER (-m tiny is the embedded one)")
     chosen["sets"] = None if chosen["sets"] == "none" else chosen["sets"]
-    split, loading = chosen.pop("split"), {key: chosen.pop(key) for key in ("revision", "device", "dtype")}
+    part, loading = (
+        {key: chosen.pop(key) for key in ("split", "groups")},
+        {key: chosen.pop(key) for key in ("revision", "device", "dtype")},
+    )
     folder: Path | None = chosen.pop("head")
     head = None if folder is None else workflows.load_head(folder)
     classes = classes or (None if head is None else list(head.head.classes))
-    known, others = _read(sets, split, classes)
+    known, others = _read(sets, part, classes)
     model = models.with_texts(models.load(name, **loading))
     if head is not None:
         head.refuse_other(model)
@@ -160,7 +164,7 @@ def _run(
         **places,
         "known": _whole(report.content.config["known"]),
         "model": name if name == EMBEDDED else _whole(name),
-        "split": split,
+        **part,
         "dtype": loading["dtype"],
         **({} if folder is None else {"head": _whole(str(folder))}),
     }
@@ -171,14 +175,16 @@ def _whole(place: str) -> str:
     return str(Path(place).expanduser().absolute()) if Path(place).expanduser().exists() else place
 
 
-def _read(sets: Sets, split: str | None, classes: list[str] | None) -> tuple[ImageSet, dict[str, dict[str, ImageSet]]]:
+def _read(
+    sets: Sets, part: dict[str, str | None], classes: list[str] | None
+) -> tuple[ImageSet, dict[str, dict[str, ImageSet]]]:
     """The known set, and the others by role; with no known set the embedded sample stands in for what is not given."""
     if sets.known is None:
         sample = data.sample()
         known = sample.known
         shift, ood = {} if sets.shift else dict(sample.shift), {} if sets.ood else dict(sample.ood)
     else:
-        known, shift, ood = data.read(sets.known, split=split, classes=classes), {}, {}
+        known, shift, ood = data.read(sets.known, **part, classes=classes), {}, {}
     names = classes or known.classes
     shift |= {name: data.read(path, classes=names) for name, path in sets.shift.items()}
     ood |= {name: data.read(path) for name, path in sets.ood.items()}
