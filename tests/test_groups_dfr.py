@@ -120,6 +120,8 @@ def test_a_group_too_small_to_halve_is_an_error_and_can_be_left_out():
         ({"class_weights": [(1.0,)]}, "class_weights of 2 positive"),
         ({"tuning_splits": 0}, "tuning splits"),
         ({"redraws": 0}, "redraws"),
+        ({"scale_by": np.zeros((5, 3))}, "scale_by vectors of 10 finite dimensions"),
+        ({"held_out": groups.HeldOut(np.zeros((4, 3)), np.arange(4) % 2, np.arange(4))}, "held_out vectors of 10"),
         ({"group_names": ("one",)}, "number of group_names"),
     ],
 )

@@ -36,6 +36,7 @@ def main() -> None:
     networks = sorted({key[:3] for key in found if key[0] != "pacs"}, key=lambda key: (key[0], -key[1], key[2]))
     show(
         [
+            ("Claims, by the rules of the page", claims(found, networks)),
             ("What is there, and what the last layer makes of it", known(found, networks)),
             ("Worst group by method, group-balanced held-out rows", methods(found, networks, "")),
             ("Worst group by method, held-out rows with the correlation", methods(found, networks, "correlated, ")),
@@ -44,6 +45,20 @@ def main() -> None:
             ("PACS, embedded model, five halvings", pacs(found)),
         ]
     )
+
+
+def claims(found, networks):
+    yield "problem", "agreement", "D1: the class is there", "D2: DFR above ERM", "D2: no other way surely above DFR"
+    for about in networks:
+        if 0.9 <= about[1] < 1:
+            rows = rows_of(found, about)
+            probe, erm, dfr = (found[key] for key in ((*about, "class probe", 0, ALL), (*about, "erm", 0, WORST),
+                                                      (*about, "dfr", rows, WORST)))  # fmt: skip
+            others = [found[(*about, way, rows, WORST)] for way in WAYS[1:] if (*about, way, rows, WORST) in found]
+            there = float(probe["low"]) > max(0.5, float(erm["value"]))
+            above = float(dfr["low"]) > float(erm["high"])
+            best = all(float(each["low"]) <= float(dfr["high"]) for each in others)
+            yield about[0], f"{about[1]:.2f}", *("yes" if each else "not surely" for each in (there, above, best))
 
 
 def known(found, networks):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from candid.errors import InputError
 from candid.groups.balance import balanced
@@ -31,7 +32,7 @@ def retrain_last_layer(
     *,
     seed: int = 0,
     held_out: HeldOut | None = None,
-    scale_by: Vectors | None = None,
+    scale_by: Float[np.ndarray, "m e"] | None = None,
     c_grid: Sequence[float] = C_GRID,
     class_weights: Sequence[Sequence[float]] | None = None,
     tuning_splits: int = 1,
@@ -68,6 +69,10 @@ def retrain_last_layer(
     weights = _class_weights(class_weights, k)
     if redraws < 1:
         raise InputError(f"expected one or more redraws, got {redraws}")
+    d = rows.vectors.shape[1]
+    for name, other in (("held_out", None if judge is None else judge.vectors), ("scale_by", scale_by)):
+        if other is not None and (other.ndim != 2 or other.shape[1] != d or not np.isfinite(other).all()):
+            raise InputError(f"expected {name} vectors of {d} finite dimensions, got shape {other.shape}")
     final = Scaler.fit(rows.vectors if scale_by is None else scale_by)
     by_c = [float(c) for c in c_grid]
     settings = [{"c": c, "class_weights": each} for c in by_c for each in weights]
