@@ -71,6 +71,20 @@ def test_the_certificate_is_the_subgradient_computed_afresh(penalised):
         assert found.kkt <= 1e-6
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_columns_alike_scales_apart_and_rows_nearly_separable_are_solved(seed):
+    random = np.random.default_rng(seed)
+    n, d, rank = (int(random.integers(*span)) for span in ((8, 400), (1, 300), (1, 20)))
+    x = random.normal(size=(n, rank)) @ random.normal(size=(rank, d))
+    x += 10.0 ** random.integers(-6, 1) * random.normal(size=(n, d))
+    x *= 10.0 ** random.integers(-2, 3)
+    y = (x[:, 0] + 10.0 ** random.integers(-3, 2) * x.std() * random.normal(size=n) > np.median(x[:, 0])).astype(int)
+    for c, found in zip(C_GRID, l1_logistic_path(x, y, C_GRID, penalise_intercept=True), strict=True):
+        assert found.kkt <= 1e-4
+        w, b = liblinear(x, y, c, tol=1e-4)
+        assert found.objective <= objective(x, y, w, b, c, penalised=True) * (1 + 1e-9)
+
+
 def test_labels_of_minus_one_and_one_are_those_of_nought_and_one():
     x, y = rows()
     one, two = (l1_logistic_path(x, labels, [0.3])[0] for labels in (y, 2 * y - 1))

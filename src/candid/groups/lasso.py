@@ -36,8 +36,7 @@ def minimise(
 
 
 def _descended(gram: np.ndarray, towards: np.ndarray, start: np.ndarray, rest: float, tolerance: float) -> np.ndarray:
-    size = float(start @ (2 * towards - gram @ start)) + rest  # of the working response, squared
-    size = max(size, float(start @ towards), 1e-300)
+    size = max(float(start @ (2 * towards - gram @ start)) + rest, 1e-300)  # of the working response, squared
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         _, path, _ = lasso_path(  # with products given, of x and y it takes the shape and the size
