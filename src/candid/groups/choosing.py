@@ -95,7 +95,8 @@ class Rows:
             )
         absent = set(range(k)) - set(np.unique(labels[keep]).tolist())
         if absent or k < 2:
-            raise InputError(f"expected rows of two or more classes, none missing; class {names[min(absent or {0})]!r}")
+            lacking = f"class {names[min(absent)]!r} has none" if absent else f"there is one, {names[0]!r}"
+            raise InputError(f"expected rows of two or more classes, and of each of them; {lacking}")
         return cls(vectors[keep], labels[keep], groups[keep], names, called, tuple(called[group] for group in out))
 
     def part(self, rows: Int[np.ndarray, " m"]) -> "Rows":
