@@ -1,6 +1,7 @@
 """Checks at the public doors, and the two transforms everything shares. float64 where it matters."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -8,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from candid.errors import InputError
 from candid.types import Labels, Logits, Probs, Scores
 
-__all__ = ["check_labels", "check_logits", "check_probs", "check_scores", "log_softmax", "softmax"]
+__all__ = ["check_labels", "check_logits", "check_probs", "check_scores", "log_softmax", "on_device", "softmax"]
 
 ROW_SUM_TOLERANCE = 1e-3  # float16 probabilities over 1,000 classes still sum to 1 within this
 BLOCK_CELLS = 1 << 16  # float64 temporaries of half a MB stay in the second-level cache
@@ -120,3 +121,12 @@ def _matrix(array: Float[np.ndarray, "n k"], name: str) -> Float[np.ndarray, "n 
     if not np.issubdtype(array.dtype, np.floating):
         raise InputError(f"{name} must be floating point, got {array.dtype}")
     return array
+
+
+def on_device(array: np.ndarray, device: str | None) -> Any:
+    """The array itself for None, else a torch tensor of its numbers on the device ("cuda", "mps", "cpu")."""
+    if device is None:
+        return array
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
