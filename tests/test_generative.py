@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from generative_reference import SCENES, Dense, expected_coverage, low_dimensional
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ DENSE = {name: Dense(*sets) for name, sets in SCENES.items()}
 scene = pytest.fixture(params=SCENES)(lambda request: request.param)
 
 
-@pytest.fixture(params=[None, "cpu"], ids=["numpy", "torch"])
+@pytest.fixture(params=[None, "cpu", *["cuda"] * torch.cuda.is_available()])
 def device(request):
     return request.param
 

@@ -8,7 +8,9 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_ROOMS = ("calibrate", "data", "detect", "metrics", "models", "report", "workflows")
+_ROOMS = (
+    "calibrate", "data", "detect", "generative", "groups", "metrics", "models", "noise", "report", "tune", "workflows",
+)  # fmt: skip
 
 __all__ = ["__version__", *_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
 

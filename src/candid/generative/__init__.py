@@ -2,6 +2,7 @@
 
 from candid.generative.alpha_beta import AlphaBeta, AlphaBetaAt
 from candid.generative.authenticity import Authenticity, AuthenticityAt
+from candid.generative.calibrated import Calibrated, calibrated_precision_recall
 from candid.generative.clipped import ClippedDensityCoverage, ClippedDensityCoverageAt
 from candid.generative.comparing import Reference, compare
 from candid.generative.cover import PrecisionRecallCover, PrecisionRecallCoverAt
@@ -21,9 +22,11 @@ from candid.generative.methods import (
     realism,
     symmetric_precision_recall,
 )
+from candid.generative.modes import Mode, modes
 from candid.generative.moments import Extrapolated, Gaussian, frechet, frechet_extrapolated
 from candid.generative.probabilistic import ProbabilisticPrecisionRecall, ProbabilisticPrecisionRecallAt
 from candid.generative.realism import Realism, RealismAt
+from candid.generative.resampled import Numbers, estimated, numbers_of, resampled
 from candid.generative.sets import NeighbourMetric
 from candid.generative.symmetric import SymmetricPrecisionRecall, SymmetricPrecisionRecallAt
 from candid.generative.vendi import vendi
@@ -34,6 +37,7 @@ __all__ = [
     "AlphaBetaAt",
     "Authenticity",
     "AuthenticityAt",
+    "Calibrated",
     "ClippedDensityCoverage",
     "ClippedDensityCoverageAt",
     "DensityCoverage",
@@ -42,7 +46,9 @@ __all__ = [
     "Gaussian",
     "KernelSubsets",
     "Method",
+    "Mode",
     "NeighbourMetric",
+    "Numbers",
     "PrecisionRecall",
     "PrecisionRecallAt",
     "PrecisionRecallCover",
@@ -56,18 +62,23 @@ __all__ = [
     "SymmetricPrecisionRecallAt",
     "alpha_beta",
     "authenticity",
+    "calibrated_precision_recall",
     "clipped_density_coverage",
     "cmmd",
     "compare",
     "density_coverage",
+    "estimated",
     "frechet",
     "frechet_extrapolated",
     "kernel",
     "kernel_subsets",
+    "modes",
+    "numbers_of",
     "precision_recall",
     "precision_recall_cover",
     "probabilistic_precision_recall",
     "realism",
+    "resampled",
     "symmetric_precision_recall",
     "vendi",
 ]

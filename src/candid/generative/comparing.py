@@ -78,7 +78,9 @@ def compare(
         return []
     budget, vectors = Budget(memory, threads), real.vectors if isinstance(real, Reference) else real
     frame = common_frame(vectors, fake, device=device)
-    sets = _known(real, Points(vectors, frame), Points(fake, frame), metrics, budget, progress)
+    keeps = budget.keeps(vectors.shape[0] + fake.shape[0], fake.shape[1], device)
+    reals, fakes = (Points(each, frame, {} if keeps else None) for each in (vectors, fake))
+    sets = _known(real, reals, fakes, metrics, budget, progress)
     asked = [question for metric in metrics for question in metric.ask(sets)]
     answers = Answers(answered(sets.real, sets.fake, asked, budget, progress))
     return [metric.result(sets, answers) for metric in metrics]

@@ -9,12 +9,13 @@ from jaxtyping import Float32, Float64, Int
 
 from candid.arrays import row_blocks
 from candid.errors import InputError
-from candid.generative.passing import Budget, Progress, symmetric
-from candid.generative.points import PAIRS, Points, apart
+from candid.generative.passing import Budget, Progress, on_all_cores, symmetric
+from candid.generative.points import Points, apart
 from candid.generative.tiles import Tile, as_numpy, sparse
 
 __all__ = ["Near", "nearest_others"]
 
+SETTLED = 256  # rows at a time
 SPARE = 4  # neighbours beyond those asked for whose distances are computed again in float64
 
 
@@ -50,7 +51,7 @@ def nearest_others(points: Points, reach: int, budget: Budget, progress: Progres
             best.join(tile.right.rows.start, columns.column, columns.row + tile.left.rows.start, columns.squared)
 
     symmetric(points, visit, budget, progress)
-    return _exactly(points, best.where, reach)
+    return _exactly(points, best.where, reach, budget.cores())
 
 
 class _Found(NamedTuple):
@@ -111,14 +112,17 @@ class _Best(NamedTuple):
         self.where[start + touched] = np.take_along_axis(where, kept, axis=1)
 
 
-def _exactly(points: Points, rows: Int[np.ndarray, "n wide"], reach: int) -> Near:
+def _exactly(points: Points, rows: Int[np.ndarray, "n wide"], reach: int, cores: int) -> Near:
     """The distances of those found, ascending; of equal ones the first row."""
     distances, kept = np.empty((len(rows), reach)), np.empty((len(rows), reach), np.int64)
     rows.sort(axis=1)
-    for part in row_blocks(len(rows), rows.shape[1] * points.width, cells=PAIRS):
+
+    def settle(part: slice) -> None:
         own = np.repeat(np.arange(part.start, part.stop), rows.shape[1])
         true = apart(points, own, points, rows[part].ravel()).reshape(-1, rows.shape[1])
         order = np.argsort(true, axis=1, kind="stable")[:, :reach]
         distances[part] = np.take_along_axis(true, order, axis=1)
         kept[part] = np.take_along_axis(rows[part], order, axis=1)
+
+    on_all_cores(settle, list(row_blocks(len(rows), 1, cells=SETTLED)), cores)
     return Near(distances, kept)

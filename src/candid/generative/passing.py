@@ -4,16 +4,17 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from threading import Lock
 from typing import Any
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from candid.errors import InputError
 from candid.generative.points import Points
 from candid.generative.tiles import Room, Tile
 
-__all__ = ["Budget", "Progress", "crossed", "symmetric"]
+__all__ = ["Budget", "Progress", "crossed", "on_all_cores", "symmetric"]
 
 MEGABYTE = 1 << 20
 LARGEST, LARGEST_DEVICE, SMALLEST = 1024, 8192, 32  # rows of a block
@@ -24,7 +25,10 @@ Visit = Callable[[Tile, Lock], None]
 
 @dataclass(frozen=True)
 class Budget:
-    """How much memory may be used beyond the vectors, in megabytes, by how many threads (one a core by default)."""
+    """How much memory may be used beyond the vectors, in megabytes, by how many threads (one a core by default).
+
+    With a device it is the device's memory that is meant.
+    """
 
     memory: int = 512
     threads: int | None = None
@@ -33,13 +37,21 @@ class Budget:
         """Threads that walk at once; a device is asked by one."""
         if device is not None:
             return 1
+        return self.cores()
+
+    def keeps(self, rows: int, width: int, device: str | None) -> bool:
+        """Whether so many rows stay on the device in half of the memory; in the host's they are there already."""
+        return device is not None and 4 * rows * (width + 2) <= self.memory * MEGABYTE / 2
+
+    def cores(self) -> int:
+        """Threads for what is done in the host's memory, whatever the device."""
         return self.threads or _cores()
 
     def rows(self, width: int, device: str | None) -> int:
         """Rows of a block, so that the blocks and the tile of every thread fit."""
         if self.memory < 1 or (self.threads is not None and self.threads < 1):
             raise InputError(f"memory and threads must be 1 or more, got {self.memory} and {self.threads}")
-        room = self.memory * MEGABYTE / self.workers(device)
+        room = self.memory * MEGABYTE / self.workers(device) / (1 if device is None else 2)
         largest = LARGEST if device is None else LARGEST_DEVICE
         by_row = 4 * 4 * (width + 2)  # left and right of two blocks
         rows = largest
@@ -80,7 +92,7 @@ def crossed(first: Points, second: Points, visit: Visit, budget: Budget, progres
             with count.lock:
                 count.one()
 
-    _on_all_cores(walk, strips, budget.workers(first.frame.device))
+    on_all_cores(walk, strips, budget.workers(first.frame.device))
 
 
 def symmetric(points: Points, visit: Visit, budget: Budget, progress: Progress | None = None) -> None:
@@ -96,8 +108,8 @@ def symmetric(points: Points, visit: Visit, budget: Budget, progress: Progress |
                 count.one()
 
     workers = budget.workers(points.frame.device)
-    _on_all_cores(lambda rows: show(rows, [rows]), strips, workers)
-    _on_all_cores(lambda place: show(strips[place], strips[place + 1 :]), range(len(strips) - 1), workers)
+    on_all_cores(lambda rows: show(rows, [rows]), strips, workers)
+    on_all_cores(lambda place: show(strips[place], strips[place + 1 :]), range(len(strips) - 1), workers)
 
 
 def _blocks(points: Points, budget: Budget) -> list[slice]:
@@ -105,9 +117,9 @@ def _blocks(points: Points, budget: Budget) -> list[slice]:
     return [slice(start, min(start + rows, len(points))) for start in range(0, len(points), rows)]
 
 
-def _on_all_cores(work: Callable[[Any], None], items: Sequence[Any], workers: int) -> None:
+def on_all_cores(work: Callable[[Any], None], items: Sequence[Any], workers: int) -> None:
     """`work` on every item; each thread multiplies by itself, since threads of a BLAS would wait for each other."""
-    with threadpool_limits(1, user_api="blas"):
+    with _controller().limit(limits=1, user_api="blas"):
         if workers == 1 or len(items) < 2:
             for item in items:
                 work(item)
@@ -118,6 +130,11 @@ def _on_all_cores(work: Callable[[Any], None], items: Sequence[Any], workers: in
                 running.result()
         finally:
             pool.shutdown(cancel_futures=True)  # an interrupt ends after the tiles in hand
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def _cores() -> int:

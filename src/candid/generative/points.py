@@ -51,10 +51,11 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """One set of vectors in a frame."""
+    """One set of vectors in a frame. `kept`, if not None, holds blocks that stay on the device once they are there."""
 
     vectors: VectorRows
     frame: Frame
+    kept: dict[tuple[int, int], Any] | None = None
 
     def __len__(self) -> int:
         return int(self.vectors.shape[0])
@@ -82,18 +83,27 @@ class Points:
 
     def left(self, rows: slice) -> Block:
         """These rows as the left side of products: -2x, |x|^2, 1."""
-        return self._block(rows, -2.0, slice(-2, -1), slice(-1, None))
+        block = self.right(rows)
+        turned = block.padded * 1.0
+        turned[:, :-2] *= -2
+        turned[:, -2], turned[:, -1] = block.padded[:, -1], 1
+        return block._replace(padded=turned)
 
     def right(self, rows: slice) -> Block:
         """These rows as the right side of products: y, 1, |y|^2."""
-        return self._block(rows, 1.0, slice(-1, None), slice(-2, -1))
+        own, key = self.lengths[rows], (rows.start, rows.stop)
+        padded = None if self.kept is None else self.kept.get(key)
+        if padded is None:
+            padded = on_device(self._padded(rows), self.frame.device)
+            if self.kept is not None:
+                self.kept[key] = padded
+        return Block(rows, padded, own * np.float32(self.frame.slack))
 
-    def _block(self, rows: slice, factor: float, lengths: slice, ones: slice) -> Block:
-        own = self.lengths[rows]
-        padded = np.empty((len(own), self.width + 2), np.float32)
-        np.multiply(self.centred(rows), factor, out=padded[:, :-2])
-        padded[:, lengths], padded[:, ones] = own[:, None], 1
-        return Block(rows, on_device(padded, self.frame.device), own * np.float32(self.frame.slack))
+    def _padded(self, rows: slice) -> Float32[np.ndarray, "b wide"]:
+        padded = np.empty((rows.stop - rows.start, self.width + 2), np.float32)
+        padded[:, :-2] = self.centred(rows)
+        padded[:, -2], padded[:, -1] = 1, self.lengths[rows]
+        return padded
 
     def exactly(self, rows: slice) -> Float64[np.ndarray, "b d"]:
         """These rows in the frame, float64, not rounded before they are centred."""
@@ -112,10 +122,8 @@ def common_frame(real: VectorRows, fake: VectorRows, *, device: str | None = Non
         )
     mean = sum(_floating(block).sum(axis=0, dtype=np.float64) for block in _read(real)) / real.shape[0]
     centre = np.asarray(mean, np.float32).astype(np.promote_types(_dtype(real), _dtype(fake)))
-    total = sum(
-        float(np.square(block.astype(np.float64) - centre).sum()) for rows in (real, fake) for block in _read(rows)
-    )
-    typical = np.sqrt(total / (real.shape[0] + fake.shape[0]))
+    some = [gathered(each, _spread(each.shape[0])).astype(np.float64) - centre for each in (real, fake)]
+    typical = max(float(np.sqrt(np.mean(np.einsum("nd,nd->n", each, each)))) for each in some)
     scale = 2.0 ** -round(np.log2(typical)) if typical > 0 else 1.0
     rough = Frame(centre, scale, device, LEAST)
     return Frame(centre, scale, device, _measured(Points(real, rough), Points(fake, rough)))
@@ -134,7 +142,7 @@ def apart(
 
 def _measured(first: Points, second: Points) -> float:
     """The largest error of float32 distances on a sample of pairs, relative to their squared lengths, with a margin."""
-    one, other = (_spread(points) for points in (first, second))
+    one, other = (_spread(len(points)) for points in (first, second))
     rows = (np.repeat(one, len(other)), np.tile(other, len(one)))
     left = Points(gathered(first.vectors, one), first.frame).left(slice(0, len(one)))
     right = Points(gathered(second.vectors, other), second.frame).right(slice(0, len(other)))
@@ -146,8 +154,8 @@ def _measured(first: Points, second: Points) -> float:
     return max(LEAST, MARGIN * float(np.nanmax(error, initial=0.0)))
 
 
-def _spread(points: Points) -> Int[np.ndarray, " s"]:
-    return np.unique(np.linspace(0, len(points) - 1, SAMPLED).astype(np.int64))
+def _spread(n: int) -> Int[np.ndarray, " s"]:
+    return np.unique(np.linspace(0, n - 1, SAMPLED).astype(np.int64))
 
 
 def gathered(vectors: VectorRows, rows: Int[np.ndarray, " p"]) -> Float[np.ndarray, "p d"]:
