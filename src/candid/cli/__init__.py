@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("candid.cli.audit", "Measure how far a model can be trusted on your images."),
     "study": ("candid.cli.study", "Ask many models, on many data sets, what calibrates them."),
     "adapt": ("candid.cli.adapt", "Tune a head to your images, or retrain its last layer for the worst group."),
+    "compare": ("candid.cli.compare", "Judge generated images against real ones."),
     "reproduce": ("candid.cli.reproduce", "Run a paper's experiments on your own models and images."),
     "embed": ("candid.cli.embed", "Encode images once and save their features."),
     "predict": ("candid.cli.predict", "Label images with a saved predictor, or abstain."),

@@ -38,7 +38,7 @@ def command(
         raise InputError("expected a model: pass -m HUB_ID, -m FOLDER or -m tiny")
     with output_folder(out, exist_ok=exist_ok), bar() as progress:
         found = data.shard(data.read(images, split=split), num_shards, shard_index)
-        model = models.load(model_name, revision=revision, device=device, dtype=dtype)
+        model = models.load_encoder(model_name, revision=revision, device=device, dtype=dtype)
         features = workflows.encode(
             model, found, cache=cache_choice(cache, no_cache), progress=progress, **encoding
         )  # fmt: skip

@@ -1,5 +1,6 @@
 """Images in: folders, manifests and Hugging Face datasets become one `ImageSet`; decoding waits until it is asked."""
 
+from candid.data.codecs import Codec, as_jpeg, codec_of
 from candid.data.coop_splits import OwnSplit, own_split
 from candid.data.decode import DECODER, MAX_PIXELS, decode
 from candid.data.embedded import Sample, sample, sample_folder
@@ -18,10 +19,13 @@ __all__ = [
     "MAX_PIXELS",
     "STYLES",
     "UNLIKE",
+    "Codec",
     "GroupTable",
     "OwnSplit",
     "Sample",
+    "as_jpeg",
     "augment",
+    "codec_of",
     "correlate",
     "decode",
     "dominoes",

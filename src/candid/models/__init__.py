@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from candid.models.class_names import match_classes, restrict
-from candid.models.loading import MODELS, load
+from candid.models.loading import MODELS, load, load_encoder
 from candid.models.revisions import revision
 from candid.models.templates import HAND_TEMPLATES, PLAIN, TEMPLATES, template_for
 from candid.models.zero_shot import ensemble, with_texts, zero_shot, zero_shot_each
@@ -23,6 +23,7 @@ __all__ = [
     "encode_patches",
     "ensemble",
     "load",
+    "load_encoder",
     "match_classes",
     "perturbed_logits",
     "restrict",

@@ -6,7 +6,7 @@ refused. So calibration and outlier detection see it as they see a vision-langua
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,7 +21,10 @@ from candid.models.source import Source
 from candid.models.towers import IMAGES_AT_ONCE, Pixels
 from candid.types import Activation, Batch, Head, Image, Vectors
 
-__all__ = ["Supervised", "load"]
+if TYPE_CHECKING:
+    from candid.models.backbone import Backbone
+
+__all__ = ["HEADED", "Supervised", "activations", "in_batches", "load"]
 
 HEADED = "ForImageClassification"  # how the names of the framework's classes with one head end
 
@@ -61,29 +64,38 @@ class Supervised:
         """Resized and cropped pixels, still 8 bits. Thread-safe; touches no accelerator."""
         return self.pixels(image)
 
-    @torch.inference_mode()
     def encode_prepared(self, pixels: Batch) -> Vectors:
         """float32 activations of prepared images as they enter the last layer, in one batch; not unit rows."""
-        if len(pixels) == 0:
-            return np.empty((0, self.dim), np.float32)
-        batch = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(self.placement.device)
-        with self.placement.casting():
-            rows: np.ndarray = self.tower(batch).float().cpu().numpy()
-        if not np.isfinite(rows).all():
-            raise InputError(
-                f"{self.id} gave activations that are not finite; "
-                "load it with dtype float32, or fetch its weights again if they may be damaged"
-            )
-        return rows
+        return activations(self, pixels)
 
     def encode_images(self, images: Sequence[Image]) -> Vectors:
         """float32 activations of RGB images of any size as they enter the last layer; not unit rows."""
-        rows = [np.empty((0, self.dim), np.float32)]
-        for start in range(0, len(images), IMAGES_AT_ONCE):
-            rows.append(
-                self.encode_prepared(np.stack([self.prepare(i) for i in images[start : start + IMAGES_AT_ONCE]]))
-            )
-        return np.concatenate(rows)
+        return in_batches(self, images)
+
+
+@torch.inference_mode()
+def activations(model: "Supervised | Backbone", pixels: Batch) -> Vectors:
+    """What a network without text makes of one batch of prepared images."""
+    if len(pixels) == 0:
+        return np.empty((0, model.dim), np.float32)
+    batch = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(model.placement.device)
+    with model.placement.casting():
+        rows: np.ndarray = model.tower(batch).float().cpu().numpy()
+    if not np.isfinite(rows).all():
+        raise InputError(
+            f"{model.id} gave activations that are not finite; "
+            "load it with dtype float32, or fetch its weights again if they may be damaged"
+        )
+    return rows
+
+
+def in_batches(model: "Supervised | Backbone", images: Sequence[Image]) -> Vectors:
+    """What it makes of images of any size."""
+    rows = [np.empty((0, model.dim), np.float32)]
+    for start in range(0, len(images), IMAGES_AT_ONCE):
+        part = images[start : start + IMAGES_AT_ONCE]
+        rows.append(model.encode_prepared(np.stack([model.prepare(image) for image in part])))
+    return np.concatenate(rows)
 
 
 def load(source: Source, *, device: str = "auto", dtype: str = "auto") -> Supervised:

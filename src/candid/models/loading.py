@@ -8,9 +8,9 @@ from typing import Any, Literal
 from candid.errors import InputError, nearest
 from candid.models import source
 from candid.models.families import FAMILIES
-from candid.types import Classifier, Encoder
+from candid.types import Classifier, Encoder, ImageEncoder
 
-__all__ = ["MODELS", "load"]
+__all__ = ["MODELS", "load", "load_encoder"]
 
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 
@@ -54,6 +54,27 @@ def load(
     found = source.find(name, revision)
     build = _builder(found.config.get("model_type"), name)
     return build(source.complete(found), device=device, dtype=dtype)
+
+
+def load_encoder(
+    name: str, *, revision: str | None = None, device: str = "auto", dtype: Dtype = "auto"
+) -> ImageEncoder:
+    """Like `load`, and also encoders that know neither texts nor classes, such as "facebook/dinov2-large".
+
+    >>> load_encoder("tiny").dim
+    256
+    """
+    if not name.startswith(OPEN_CLIP):
+        found = source.find(name, revision)
+        if found.config.get("model_type") in FAMILIES and not _headed(found.config):
+            build: Callable[..., ImageEncoder] = getattr(import_module("candid.models.backbone"), "load")  # noqa: B009
+            return build(source.complete(found), device=device, dtype=dtype)
+    return load(name, revision=revision, device=device, dtype=dtype)
+
+
+def _headed(config: dict[str, Any]) -> bool:
+    named = config.get("architectures") or [""]
+    return str(named[0]).endswith("ForImageClassification")
 
 
 def _builder(model_type: Any, name: str) -> Callable[..., Encoder | Classifier]:

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from candid.workflows.adapting.front import Adapted, adapt
     from candid.workflows.adapting.retraining import RetrainedHead, retrain_head
     from candid.workflows.auditing.front import audit
+    from candid.workflows.comparing.front import Comparison, compare
+    from candid.workflows.comparing.sources import read_side
     from candid.workflows.encoding import encode
     from candid.workflows.episodic.front import test_time_study
     from candid.workflows.feature_cache import cache_folder
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Adapted": "adapting.front",
+    "Comparison": "comparing.front",
     "Doubted": "adapting.doubting",
     "Doubts": "adapting.doubted",
     "Plan": "studying.plan",
@@ -37,6 +40,7 @@ _HOME = {
     "adapt": "adapting.front",
     "audit": "auditing.front",
     "cache_folder": "feature_cache",
+    "compare": "comparing.front",
     "doubt_labels": "adapting.doubting",
     "encode": "encoding",
     "energy_study": "outliers.front",
@@ -44,6 +48,7 @@ _HOME = {
     "load_features": "feature_files",
     "load_head": "head_files",
     "prompt_study": "prompting.front",
+    "read_side": "comparing.sources",
     "retrain_head": "adapting.retraining",
     "save_features": "feature_files",
     "save_head": "head_files",
@@ -57,6 +62,7 @@ _HOME = {
 
 __all__ = [
     "Adapted",
+    "Comparison",
     "Doubted",
     "Doubts",
     "Plan",
@@ -70,6 +76,7 @@ __all__ = [
     "adapt",
     "audit",
     "cache_folder",
+    "compare",
     "doubt_labels",
     "encode",
     "energy_study",
@@ -77,6 +84,7 @@ __all__ = [
     "load_features",
     "load_head",
     "prompt_study",
+    "read_side",
     "retrain_head",
     "save_features",
     "save_head",

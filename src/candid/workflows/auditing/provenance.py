@@ -14,7 +14,7 @@ from candid.workflows.auditing.part import row
 
 __all__ = ["Role", "content_digest", "describe_input", "describe_model", "package_versions", "unreadable"]
 
-Role = Literal["known", "shift", "ood", "transfer"]
+Role = Literal["known", "shift", "ood", "transfer", "generated"]
 PACKAGES = ("candid-vision", "torch", "transformers", "numpy", "scipy", "pillow", "safetensors", "pyarrow")
 
 
