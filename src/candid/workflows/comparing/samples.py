@@ -36,8 +36,7 @@ def ranked(side: Side, found: Measured, *, best: bool, key: str) -> tuple[Thumbn
     order = np.argsort(found.soft.fake_log_miss, kind="stable")
     rows = (order if best else order[::-1])[:SHOWN]
     texts = [
-        f"P-precision {found.soft.fake_scores[row]:.2f}, in {found.covered.fake_density[row]:.1f} k balls"
-        for row in rows
+        f"P-precision {found.soft.fake_scores[row]:.2f}, density {found.covered.fake_density[row]:.1f}" for row in rows
     ]
     title = "Most realistic fakes" if best else "Least realistic fakes"
     caption = "By P-precision score, ties by its logarithm; density says in how many real balls a fake lies, over k."
@@ -86,7 +85,7 @@ def missing_modes(
         f"Up to {EACH} of the most typical of each cluster whose mean score lies surely below {LOW:g} of the typical "
         f"one; {count} clusters were looked at."
     )
-    return low, _grid(side, np.array(rows, np.int64), texts, key, f"{word.capitalize()} of {side.name}", caption)
+    return low, _grid(side, np.array(rows, np.int64), texts, key, f"{word.capitalize()}s of {side.name}", caption)
 
 
 def fake_rows(real: Features, fake: Features, found: Measured) -> list[dict[str, Any]]:

@@ -293,7 +293,7 @@ def _settings(found: Measured, key: str) -> tuple[Heatmap, ...]:
         Heatmap(
             id=f"{key}-{name}-settings", title=f"{title} by setting", row_label="scale", column_label="k",
             value_label=title, better="higher", low=0.0, high=1.0,
-            caption="The scale decides, k hardly matters: compare only values of one setting.",
+            caption="The scale decides more than k. Compare only values of one setting.",
             rows=tuple(f"{scale:g}" for scale in SCALES), columns=tuple(str(k) for k in ks),
             values=tuple(tuple(found.by_setting[k, scale][place] for k in ks) for scale in SCALES),
         )
