@@ -119,7 +119,7 @@ def family(real, fake, device, memory):
 
     asked = [g.ProbabilisticPrecisionRecallAt(), g.PrecisionRecallAt(), g.DensityCoverageAt()]
     asked += [g.SymmetricPrecisionRecallAt(), g.AuthenticityAt()]
-    soft, pairs, balls, *_ = g.compare(real, fake, asked, memory=memory, threads=1, device=device)
+    soft, pairs, balls, *_ = g.compare(real, fake, asked, memory=memory, threads=None if device else 1, device=device)
     return " ".join(
         f"{number:.6f}"
         for number in (soft.precision, soft.recall, pairs.precision, pairs.recall, balls.density, balls.coverage)
@@ -129,7 +129,7 @@ def family(real, fake, device, memory):
 def p_only(real, fake, device, memory):
     from candid import generative as g
 
-    soft = g.probabilistic_precision_recall(real, fake, memory=memory, threads=1, device=device)
+    soft = g.probabilistic_precision_recall(real, fake, memory=memory, threads=None if device else 1, device=device)
     return f"{soft.precision:.6f} {soft.recall:.6f}"
 
 
