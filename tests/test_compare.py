@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from candid import data, models, workflows
+from candid import data, generative, models, workflows
 from candid.errors import InputError
 from candid.report import Report
+from candid.workflows.comparing.measured import CHOICES, NEIGHBOURS
 
 N = 60
 
@@ -66,6 +67,11 @@ def test_every_metric_is_a_row_with_an_interval(found):
         assert row.low <= row.value <= row.high
 
 
+def test_every_method_can_be_asked_for():
+    assert set(NEIGHBOURS) == set(generative.METHODS)
+    assert set(NEIGHBOURS) < set(CHOICES)
+
+
 def test_sets_are_cut_to_one_size_and_it_is_said(found):
     compared = found.found["fake"]
     assert (compared.found.n, compared.found.m, compared.cut) == (N, N, (N, N + 10))
@@ -74,8 +80,6 @@ def test_sets_are_cut_to_one_size_and_it_is_said(found):
 
 
 def test_numbers_are_those_of_the_library(found):
-    from candid import generative
-
     compared = found.found["fake"]
     real, fake = compared.real.features.vectors, compared.fake.features.vectors
     rows = {row.metric: row.value for row in found.report.content.rows if row.slice == "fake"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import candid
-from candid import detect, groups
+from candid import detect, generative, groups
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -85,6 +85,12 @@ def test_every_console_command_in_the_readme_is_one_that_exists():
 
 def test_the_python_of_the_groups_page_runs():
     run_python(ROOT / "docs" / "groups.md")
+
+
+def test_the_python_of_the_page_on_generated_sets_runs_and_its_table_is_whole():
+    run_python(ROOT / "docs" / "generated.md")
+    rows = re.findall(r"^\| `(\w+At)\(", (ROOT / "docs" / "generated.md").read_text(), flags=re.MULTILINE)
+    assert sorted(rows) == sorted(row.at.__name__ for row in generative.METHODS.values())
 
 
 def test_every_way_to_retrain_has_its_row_on_the_page():

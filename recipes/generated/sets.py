@@ -71,11 +71,11 @@ def digit_sets(pack: Pack, n: int, seed: int):
     for share in OUTLIERS:
         reals = tests.copy()
         reals[: round(share * n)] = clothes[n : n + round(share * n)]
-        yield "outliers among reals", share, reals, clothes[:n]
+        yield "clothes among reals", share, reals, clothes[:n]
     for share in GARBAGE:
         fakes = train[:n].copy()
         fakes[: round(share * n)] = clothes[: round(share * n)]
-        yield "garbage among fakes", share, tests, fakes
+        yield "clothes among fakes", share, tests, fakes
     few, many = train[labels < 4], train[labels >= 4]
     for share in SHARES:
         kept = round((1 - share) * 0.6 * n)

@@ -13,18 +13,16 @@ from candid.cli.progress import bars
 from candid.errors import InputError
 from candid.files import output_folder
 from candid.types import Features
+from candid.workflows.comparing.measured import CHOICES
 
 EMBEDDED = "tiny"
-METRICS = ("alpha_beta", "authenticity", "calibrated", "clipped", "cmmd", "cover", "density_coverage", "frechet",
-           "frechet_extrapolated", "kernel", "precision_recall", "probabilistic", "realism", "symmetric",
-           "vendi")  # fmt: skip
 
 
 @click.command()
 @click.argument("real", type=click.Path(path_type=Path))
 @click.argument("fakes", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FAKE...")
 @model_options
-@click.option("--metrics", help=f"Which, with commas: {', '.join(METRICS)}. All by default.")
+@click.option("--metrics", help=f"Which, with commas: {', '.join(CHOICES)}. All by default.")
 @click.option("-k", default=5, show_default=True, type=click.IntRange(1), help="Neighbours of the ball metrics.")
 @click.option("--p-k", default=4, show_default=True, type=click.IntRange(1), help="Neighbours of P-precision.")
 @click.option("--p-scale", default=1.2, show_default=True, type=click.FloatRange(0, min_open=True),
@@ -51,7 +49,7 @@ def command(
     index.html, and a table with the scores of every sample.
     """
     wanted = [Gate.parse(gate) for gate in gates]
-    names = METRICS if metrics is None else tuple(name.strip() for name in metrics.split(",") if name.strip())
+    names = CHOICES if metrics is None else tuple(name.strip() for name in metrics.split(",") if name.strip())
     with output_folder(out, exist_ok=exist_ok), bars() as progress:
         sides = {name: workflows.read_side(path) for name, path in named(fakes).items()}
         reals = workflows.read_side(real, split=split)

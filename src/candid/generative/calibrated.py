@@ -69,7 +69,7 @@ def calibrated_precision_recall(
     if not values[:, 2:].all():
         raise InputError("reals score 0 among themselves; take a larger scale or more reals")
     share = size / min(n, max(m, size + 1))
-    factor = np.sqrt(min(share, 0.5) / (1 - min(share, 0.5)))
+    factor = float(np.sqrt(min(share, 0.5) / (1 - min(share, 0.5))))
     return Calibrated(
         _estimate(values[:, 0], values[:, 2], factor, size),
         _estimate(values[:, 1], values[:, 3], factor, size),

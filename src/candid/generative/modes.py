@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from sklearn.cluster import KMeans
 
 from candid.errors import InputError
 from candid.generative.points import checked, gathered
@@ -37,6 +36,8 @@ def modes(vectors: VectorRows, scores: Float[np.ndarray, " n"], *, count: int = 
         raise InputError(f"expected {n} scores, one a row, got {len(scores)}")
     if not 1 <= count <= n:
         raise InputError(f"count must lie between 1 and the {n} rows, got {count}")
+    from sklearn.cluster import KMeans  # takes a second to load, which those who want only numbers need not wait for
+
     random = np.random.default_rng(seed)
     everything = gathered(vectors, np.arange(n))
     fitted = everything if n <= FITTED else everything[np.sort(random.choice(n, FITTED, replace=False))]

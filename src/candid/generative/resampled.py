@@ -23,6 +23,8 @@ LARGEST = 2500  # rows of a drawn set; larger ones would cost more than they tel
 FEWEST = 20  # rows of a drawn set below which nearest neighbours mean little
 NORMAL = 1.959964
 LEVEL = 0.95
+NEGATIVE = {"alpha_precision", "beta_recall"}
+UNBOUNDED = {"density", "real_radius", "fake_radius"}
 Numbers = Mapping[str, float]
 
 
@@ -51,7 +53,9 @@ def resampled(
 
     values = dict(zip(names, (value for numbers in whole for value in numbers.values()), strict=True))
     found = estimated(real, fake, measure, values, repeats=repeats, seed=seed, progress=progress)
-    return [{name: found[f"{place} {name}"] for name in numbers} for place, numbers in enumerate(whole)]
+    return [
+        {name: _possible(name, found[f"{place} {name}"]) for name in numbers} for place, numbers in enumerate(whole)
+    ]
 
 
 def estimated(
@@ -79,12 +83,19 @@ def estimated(
         drawn.append(measure(*parts))
         if progress is not None:
             progress(done + 1, repeats)
-    factor = np.sqrt(share / (1 - share))
+    factor = float(np.sqrt(share / (1 - share)))
     found = {}
     for name, value in values.items():
         half = NORMAL * factor * float(np.std([each[name] for each in drawn], ddof=1))
         found[name] = Estimate(value, value - half, value + half, min(n, m), LEVEL)
     return found
+
+
+def _possible(name: str, found: Estimate) -> Estimate:
+    """The interval cut to what the number can be: none of them but those of alpha and beta is negative."""
+    low = found.low if name in NEGATIVE else max(0.0, found.low)
+    high = found.high if name in UNBOUNDED else min(1.0, found.high)
+    return Estimate(found.value, min(low, found.value), max(high, found.value), found.n, found.level)
 
 
 def numbers_of(result: Any) -> dict[str, float]:

@@ -18,7 +18,7 @@ from candid.types import Classifier, Encoder, Estimate, Features, ImageEncoder, 
 from candid.workflows.adapting.preparing import encoded
 from candid.workflows.auditing.provenance import content_digest, describe_model, package_versions, unreadable
 from candid.workflows.comparing import samples
-from candid.workflows.comparing.measured import DEFAULT, Asked, Measured, measure
+from candid.workflows.comparing.measured import CHOICES, Asked, Measured, measure
 from candid.workflows.comparing.samples import Side
 from candid.workflows.comparing.shown import Compared, rows_of, sections_of, verdict_of
 from candid.workflows.comparing.storage import Stored, stored
@@ -59,7 +59,7 @@ def compare(
     real: Given,
     fakes: Mapping[str, Given],
     *,
-    metrics: Sequence[str] = DEFAULT,
+    metrics: Sequence[str] = CHOICES,
     k: int = 5,
     p_k: int = 4,
     p_scale: float = 1.2,

@@ -12,7 +12,7 @@ from candid.metrics import proportion
 from candid.metrics.streaming import VectorRows
 from candid.types import Estimate, Vectors
 
-__all__ = ["CHOICES", "DEFAULT", "Asked", "Measured", "measure"]
+__all__ = ["CHOICES", "NEIGHBOURS", "Asked", "Measured", "measure"]
 
 PARTS = 5  # sizes that an interval of the extrapolated distance rests on
 UNIT = 1e-3
@@ -43,7 +43,7 @@ WHOLE: dict[str, tuple[str, Callable[[Vectors, Vectors], float]]] = {
 }
 CHOICES = (*sorted(NEIGHBOURS), "calibrated", *sorted(WHOLE))
 ALWAYS = ("probabilistic", "authenticity", "density_coverage")  # samples are shown by them
-DEFAULT = CHOICES
+
 UNBOUNDED = {"cmmd", "density", "frechet", "frechet_extrapolated", "kernel_distance", "vendi"}
 
 
