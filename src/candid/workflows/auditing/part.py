@@ -85,6 +85,7 @@ NUMBERS: dict[str, Number] = {
     "realistic": Number("realism of 1 or more", "percent", "higher"),
     "recall": Number("improved recall", "percent", "higher"),
     "recall_cover": Number("recall cover", "percent", "higher"),
+    "repeats": Number("fakes with the vector of another fake", "percent", "lower"),
     "saturation": Number("pairs within the P-precision radius", "percent", "lower"),
     "seconds": Number("seconds an image takes", "number", "lower"),
     "selective_accuracy": Number("right among the surest", "percent", "higher"),

@@ -143,6 +143,7 @@ def measure(real: Vectors, fake: Vectors, asked: Asked, tell: Callable[[str, int
         numbers |= {"calibrated_p_precision": calibrated.precision, "calibrated_p_recall": calibrated.recall}
     copied = results["authenticity"].distances == 0
     numbers["copies"] = proportion(int(copied.sum()), len(copied))
+    numbers["repeats"] = proportion(_repeats(fake), len(fake))
     return Measured(
         numbers=numbers,
         results=results,
@@ -190,6 +191,12 @@ def _calibrated(
     except InputError as error:
         skipped["calibrated"] = str(error)
         return None
+
+
+def _repeats(vectors: Vectors) -> int:
+    """How many rows have the same vector as another."""
+    _, counts = np.unique(vectors, axis=0, return_counts=True)
+    return int(counts[counts > 1].sum())
 
 
 def _within(each: Estimate) -> Estimate:

@@ -113,7 +113,15 @@ def _reasons(each: Compared, *, several: bool) -> list[Reason]:
             _share_reason("fidelity", "P-precision", name, found.numbers["calibrated_p_precision"]),
             _share_reason("diversity", "P-recall", name, found.numbers["calibrated_p_recall"]),
         ]
-    reasons.append(_copied(each, name))
+    repeats = found.numbers["repeats"]
+    reasons += [
+        _copied(each, name),
+        _reason(
+            "No fake repeats another: repeats shrink the radius around fakes, and P-recall with it.",
+            f"{name}{percent(repeats.value)} of fakes have the vector of another fake.",
+            repeats.value == 0,
+        ),
+    ]
     return reasons
 
 
