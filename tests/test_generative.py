@@ -1,11 +1,15 @@
 """The k-nearest-neighbour family against the published definitions, written down densely in float64."""
 
+from contextlib import redirect_stdout
+from io import StringIO
+
 import numpy as np
 import pytest
 import torch
 from generative_reference import SCENES, Dense, expected_coverage, low_dimensional
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prdc import compute_prdc
 
 from candid import generative
 from candid.errors import InputError
@@ -43,6 +47,17 @@ def test_precision_recall_density_and_coverage_of_every_sample_are_exact(scene, 
     assert (pairs.precision, pairs.recall) == (inside.mean(), covered.mean())
     assert balls.density == pytest.approx(density.mean(), rel=1e-12)
     assert balls.coverage == held.mean()
+
+
+@pytest.mark.parametrize("k", [3, 5])
+@pytest.mark.parametrize("name", ["sheet", "shifted", "outliers"])
+def test_agrees_with_prdc(name, k):
+    real, fake = (each.astype(np.float64) for each in SCENES[name])
+    with redirect_stdout(StringIO()):
+        peer = compute_prdc(real, fake, nearest_k=k)
+    pairs, balls = generative.compare(real, fake, [PrecisionRecallAt(k), DensityCoverageAt(k)])
+    found = {"precision": pairs.precision, "recall": pairs.recall, "density": balls.density, "coverage": balls.coverage}
+    assert found == pytest.approx(peer, rel=1e-12)
 
 
 @pytest.mark.parametrize(("k", "scale"), [(4, 1.2), (2, 1.0), (5, 1.3), (9, 0.8)])

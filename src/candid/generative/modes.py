@@ -39,7 +39,7 @@ def modes(vectors: VectorRows, scores: Float[np.ndarray, " n"], *, count: int = 
     from sklearn.cluster import KMeans  # takes a second to load, which those who want only numbers need not wait for
 
     random = np.random.default_rng(seed)
-    everything = gathered(vectors, np.arange(n))
+    everything = vectors if isinstance(vectors, np.ndarray) else gathered(vectors, np.arange(n))
     fitted = everything if n <= FITTED else everything[np.sort(random.choice(n, FITTED, replace=False))]
     clusters = KMeans(count, n_init=STARTS, random_state=seed).fit(fitted)
     labels, away = clusters.predict(everything), clusters.transform(everything)

@@ -168,8 +168,11 @@ def gathered(vectors: VectorRows, rows: Int[np.ndarray, " p"]) -> Float[np.ndarr
 
 def checked(vectors: VectorRows, name: str = "vectors") -> tuple[int, int]:
     """Rows and width, after refusing what is empty, not n x d, or not finite."""
-    if len(vectors.shape) != 2 or 0 in vectors.shape:
-        raise InputError(f"{name} must be n x d with n, d > 0, got shape {tuple(vectors.shape)}")
+    shape = getattr(vectors, "shape", None)
+    if shape is None:
+        raise InputError(f"{name} must be an n x d array, got {type(vectors).__name__}; pass np.asarray({name})")
+    if len(shape) != 2 or 0 in shape:
+        raise InputError(f"{name} must be n x d with n, d > 0, got shape {tuple(shape)}")
     for rows, block in zip(row_blocks(*vectors.shape, cells=CHECKED), _read(vectors), strict=True):
         bad = ~np.isfinite(_floating(block)).all(axis=1)
         if bad.any():

@@ -1,5 +1,6 @@
 """What is measured of one set of fakes: every number with its interval, and what is known of single samples."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ import numpy as np
 
 from candid import generative
 from candid.errors import InputError, nearest
+from candid.files import digest
 from candid.metrics import proportion
 from candid.metrics.streaming import VectorRows
 from candid.types import Estimate, Vectors
@@ -195,8 +197,8 @@ def _calibrated(
 
 def _repeats(vectors: Vectors) -> int:
     """How many rows have the same vector as another."""
-    _, counts = np.unique(vectors, axis=0, return_counts=True)
-    return int(counts[counts > 1].sum())
+    counts = Counter(digest(np.ascontiguousarray(row).tobytes()) for row in vectors)
+    return sum(count for count in counts.values() if count > 1)
 
 
 def _within(each: Estimate) -> Estimate:
