@@ -166,6 +166,24 @@ def test_tight_modes_far_apart_are_told_apart_in_float64():
     assert soft.precision == pytest.approx(dense.probabilistic(4, 1.2)[0].mean(), abs=1e-5)
 
 
+def test_nearly_equal_rows_among_long_ones_are_told_apart():
+    random = np.random.default_rng(0)
+    centre = 1e4 * random.normal(size=40)
+    real, fake = (centre + 1e-3 * random.normal(size=(150, 40)) for _ in range(2))
+    real[:75] += 1e5  # so that centring does not help
+    fake[:75] += 1e5
+    dense = Dense(real, fake)
+    found = generative.density_coverage(real, fake, 5)
+    np.testing.assert_array_equal(found.fake_density, dense.density_coverage(5)[0])
+
+
+def test_a_row_beyond_float32_is_named():
+    real, fake = (each.astype(np.float64) for each in low_dimensional(40, 40))
+    fake[17] *= 1e30
+    with pytest.raises(InputError, match="row 17 lies more than"):
+        generative.density_coverage(real, fake)
+
+
 def test_a_set_against_itself():
     real, _ = SCENES["sheet"]
     pairs, balls, soft, copies = generative.compare(
@@ -281,6 +299,69 @@ def test_any_small_sets_of_few_values(seed, n, m, width, k):
     np.testing.assert_array_equal(pairs.fakes_inside, dense.precision_recall(k)[0])
     np.testing.assert_allclose(soft.fake_scores, dense.probabilistic(k, 1.2)[0], atol=2e-6)
     assert near.precision == dense.symmetric(k)[0]
+
+
+def _far_real(r, x, y):
+    x[:2] *= 10.0 ** r.uniform(0, 15)
+
+
+def _far_fake(r, x, y):
+    y[:2] *= 10.0 ** r.uniform(0, 12)
+
+
+def _offset(r, x, y):
+    shift = 10.0 ** r.uniform(0, 8)
+    x += shift
+    y += shift
+
+
+def _tiny(r, x, y):
+    x *= 10.0 ** -r.uniform(0, 12)
+    y *= 10.0 ** -r.uniform(0, 12)
+
+
+def _far_modes(r, x, y):
+    modes = 10.0 ** r.uniform(1, 8) * r.normal(size=(4, x.shape[1]))
+    x += modes[r.integers(0, 4, len(x))]
+    y += modes[r.integers(0, 4, len(y))]
+
+
+def _rounded(r, x, y):
+    np.round(x, out=x)
+    np.round(y, out=y)
+
+
+def _copied(r, x, y):
+    y[: len(y) // 2] = x[r.integers(0, len(x), len(y) // 2)]
+    x[:5] = x[0]
+
+
+def _nearly_copied(r, x, y):
+    y[:] = x[r.integers(0, len(x), len(y))] + (r.random((len(y), 1)) < 0.3) * 1e-6
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    "spoil",
+    [_far_real, _far_fake, _offset, _tiny, _far_modes, _rounded, _copied, _nearly_copied],
+    ids=lambda f: f.__name__,
+)
+def test_nasty_sets_are_counted_exactly(spoil, seed):
+    r = np.random.default_rng(seed)
+    n, m, d, k = r.integers(30, 160), r.integers(30, 160), r.integers(1, 40), int(r.integers(1, 6))
+    real, fake = r.normal(size=(n, d)), r.normal(size=(m, d))
+    spoil(r, real, fake)
+    dtype = np.float32 if seed % 2 else np.float64
+    real, fake = real.astype(dtype), fake.astype(dtype)
+    dense = Dense(real, fake)
+    metrics = [PrecisionRecallAt(k), DensityCoverageAt(k), ProbabilisticPrecisionRecallAt(k)]
+    pairs, balls, soft = generative.compare(real, fake, metrics, memory=1 + 63 * (seed % 2), threads=1)
+    np.testing.assert_array_equal(pairs.fakes_inside, dense.precision_recall(k)[0])
+    np.testing.assert_array_equal(pairs.reals_inside, dense.precision_recall(k)[1])
+    np.testing.assert_array_equal(balls.fake_density, dense.density_coverage(k)[0])
+    np.testing.assert_array_equal(balls.reals_covered, dense.density_coverage(k)[1])
+    np.testing.assert_allclose(soft.fake_scores, dense.probabilistic(k, 1.2)[0], atol=2e-5)
+    np.testing.assert_allclose(soft.real_scores, dense.probabilistic(k, 1.2)[1], atol=2e-5)
 
 
 def test_bad_input_is_refused_in_one_line():

@@ -9,9 +9,9 @@ from jaxtyping import Float32, Float64, Int
 
 from candid.arrays import row_blocks
 from candid.errors import InputError
-from candid.generative.passing import Budget, Progress, on_all_cores, symmetric
-from candid.generative.points import Points, apart
-from candid.generative.tiles import Tile, as_numpy, sparse
+from candid.generative.passing import Budget, Progress, crossed, on_all_cores, symmetric
+from candid.generative.points import Points, apart, gathered
+from candid.generative.tiles import ROUNDED, Tile, as_numpy, sparse
 
 __all__ = ["Near", "nearest_others"]
 
@@ -51,7 +51,7 @@ def nearest_others(points: Points, reach: int, budget: Budget, progress: Progres
             best.join(tile.right.rows.start, columns.column, columns.row + tile.left.rows.start, columns.squared)
 
     symmetric(points, visit, budget, progress)
-    return _exactly(points, best.where, reach, budget.cores())
+    return _beyond(points, _exactly(points, best.where, reach, budget.cores()), best, budget)
 
 
 class _Found(NamedTuple):
@@ -126,3 +126,37 @@ def _exactly(points: Points, rows: Int[np.ndarray, "n wide"], reach: int, cores:
 
     on_all_cores(settle, list(row_blocks(len(rows), 1, cells=SETTLED)), cores)
     return Near(distances, kept)
+
+
+def _beyond(points: Points, near: Near, best: _Best, budget: Budget) -> Near:
+    """The same, after looking for nearer ones that float32 could not tell from those kept, as there may be where
+    more others than are spared lie at nearly one distance."""
+    squared = (near.distances[:, -1] * points.frame.scale) ** 2
+    error = np.float64(points.frame.slack) * (points.lengths + points.lengths.max())
+    rows = np.flatnonzero((best.squared.max(axis=1) - squared <= 2 * error) & (squared > 0))
+    if not len(rows) or best.squared.shape[1] == len(points) - 1:
+        return near
+    some = Points(gathered(points.vectors, rows), points.frame)
+    limits, kept = squared[rows] * (1 + ROUNDED), near.distances[rows, -1]
+    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def visit(tile: Tile, lock: Lock) -> None:
+        own = slice(tile.left.rows.start, tile.left.rows.stop)
+        pairs = sparse(tile.below(limits[own] + tile.error.rows, "rows"))
+        true, row = tile.apart(pairs), pairs.rows + own.start
+        other = pairs.columns + tile.right.rows.start
+        nearer = (true < kept[row]) & (other != rows[row])
+        with lock:
+            found.append((row[nearer], other[nearer], true[nearer]))
+
+    crossed(some, points, visit, budget)
+    row, other, true = (np.concatenate(part) for part in zip(*found, strict=True))
+    order = np.lexsort((other, true, row))
+    row, other, true = row[order], other[order], true[order]
+    starts = np.searchsorted(row, np.arange(len(rows) + 1))
+    for place, line in enumerate(rows):
+        mine = slice(starts[place], starts[place + 1])
+        last = near.distances[line] == kept[place]  # all that are nearer than these were found
+        near.distances[line] = np.concatenate([true[mine], near.distances[line][last]])[: len(last)]
+        near.rows[line] = np.concatenate([other[mine], near.rows[line][last]])[: len(last)]
+    return near

@@ -9,6 +9,7 @@ its error is measured against differences in float64, and whoever has to decide 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,8 +79,18 @@ class Points:
         found = np.empty(len(self), np.float32)
         for rows in row_blocks(len(self), self.width, cells=CHECKED):
             part = self.centred(rows)
-            found[rows] = np.einsum("nd,nd->n", part, part)
+            with np.errstate(over="ignore"):
+                found[rows] = np.einsum("nd,nd->n", part, part)
+        if not np.isfinite(found).all():
+            row = int(np.argmin(np.isfinite(found)))
+            raise InputError(f"row {row} lies more than 1e18 times as far out as is typical; take it out, or mend it")
         return found
+
+    @cached_property
+    def marks(self) -> Int[np.ndarray, " n"]:
+        """A number for every row, the same for rows of the same bytes."""
+        rows = (np.ascontiguousarray(self.vectors[row : row + 1]).tobytes() for row in range(len(self)))
+        return np.array([int.from_bytes(blake2b(row, digest_size=7).digest()) for row in rows], np.int64)
 
     def left(self, rows: slice) -> Block:
         """These rows as the left side of products: -2x, |x|^2, 1."""
@@ -123,7 +134,8 @@ def common_frame(real: VectorRows, fake: VectorRows, *, device: str | None = Non
     mean = sum(_floating(block).sum(axis=0, dtype=np.float64) for block in _read(real)) / real.shape[0]
     centre = np.asarray(mean, np.float32).astype(np.promote_types(_dtype(real), _dtype(fake)))
     some = [gathered(each, _spread(each.shape[0])).astype(np.float64) - centre for each in (real, fake)]
-    typical = max(float(np.sqrt(np.mean(np.einsum("nd,nd->n", each, each)))) for each in some)
+    lengths = np.concatenate([np.linalg.norm(each, axis=1) for each in some])
+    typical = float(np.median(lengths)) or float(lengths.max())
     scale = 2.0 ** -round(np.log2(typical)) if typical > 0 else 1.0
     rough = Frame(centre, scale, device, LEAST)
     return Frame(centre, scale, device, _measured(Points(real, rough), Points(fake, rough)))

@@ -11,12 +11,14 @@ from jaxtyping import Bool, Float64, Int
 from candid.arrays import on_device
 from candid.generative.points import Block, Points, apart
 
-__all__ = ["Both", "Pairs", "Room", "Tile", "as_numpy", "counts", "sparse"]
+__all__ = ["ROUNDED", "Both", "Pairs", "Room", "Tile", "as_numpy", "counts", "sparse"]
 
 CLOSE = 256  # times the possible error, below which a squared distance is taken again in float64
 CROWDED = 1 / 64  # share of a tile in doubt from which the whole tile is multiplied in float64
 ROUNDED = 2.0**-22  # relative error of a float64 product kept in float32, with a margin
-COPIES = 1e-13  # of the squared lengths: below it float64 products do not tell a distance from none
+DOUBLE = 2.0**-46  # possible error of a float64 product, relative to the squared lengths
+UNRESOLVED = 1e-11  # of the squared lengths: below it products in float64 have no digits left
+TINY = float(np.finfo(np.float32).tiny)
 FOLDS = 6  # 64 factors are multiplied in float32 before their logarithm is taken
 
 
@@ -96,9 +98,10 @@ class Tile:
         tile = cls(first, left, second, right, room.product(left.padded, right.padded), error, room)
         close = tile._in_doubt(tile.below(CLOSE * error.rows, "rows"))
         if close is None:
-            tile.squared, tile.error = tile._in_double(), Both(np.zeros_like(error.rows), np.zeros_like(error.columns))
+            finer = DOUBLE / first.frame.slack
+            tile.squared, tile.error = tile._in_double(), Both(error.rows * finer, error.columns * finer)
         elif len(close.rows):
-            tile.squared[close] = tile.on_device((tile._apart(close) * first.frame.scale) ** 2)
+            tile.squared[close] = tile.on_device((tile.apart(close) * first.frame.scale) ** 2)
         return tile
 
     @property
@@ -122,14 +125,14 @@ class Tile:
         possible = self.below(np.nextafter(np.float32(limit + doubt), np.float32(np.inf)), of, "possible")
         near = sparse(sure ^ possible)
         if len(near.rows):
-            true, own = self._apart(near), radii[near.rows if of == "rows" else near.columns]
+            true, own = self.apart(near), radii[near.rows if of == "rows" else near.columns]
             possible[near] = self.on_device(true <= own if closed else true < own)
         return possible
 
     def log_product(self, radius: float, axis: int) -> tuple[Float64[np.ndarray, " a"], int]:
         """Sums over an axis of log min(d / radius, 1), and how many pairs are within; a radius of 0 keeps copies."""
         limit = (radius * self.first.frame.scale) ** 2
-        if limit == 0:
+        if limit < TINY:
             factors = 1.0 * (self.squared > 0)
         else:
             factors = self.room.times(self.squared, float(np.float32(1 / limit)))
@@ -167,14 +170,19 @@ class Tile:
         return found if len(found.rows) <= CROWDED * self.shape[0] * self.shape[1] else None
 
     def _in_double(self) -> Any:
-        """The tile from products in float64; a distance below what they resolve is that of copies, 0."""
+        """The tile from products in float64, from differences what they do not resolve; copies are known by mark."""
         left, right = self.first.exactly(self.left.rows), self.second.exactly(self.right.rows)
         lengths = np.einsum("nd,nd->n", left, left)[:, None] + np.einsum("nd,nd->n", right, right)
         squared = lengths - 2 * (left @ right.T)
-        squared[squared < COPIES * lengths] = 0
+        close = sparse(squared < UNRESOLVED * lengths)
+        same = self.first.marks[self.left.rows][close.rows] == self.second.marks[self.right.rows][close.columns]
+        squared[close.rows[same], close.columns[same]] = 0
+        other = Pairs(close.rows[~same], close.columns[~same])
+        squared[other] = (self.apart(other) * self.first.frame.scale) ** 2
         return self.on_device(squared)
 
-    def _apart(self, pairs: Pairs) -> Float64[np.ndarray, " p"]:
+    def apart(self, pairs: Pairs) -> Float64[np.ndarray, " p"]:
+        """Distances of these pairs in float64, from differences, in plain units."""
         rows, columns = pairs.rows + self.left.rows.start, pairs.columns + self.right.rows.start
         return apart(self.first, rows, self.second, columns)
 
@@ -231,7 +239,7 @@ def _log_product(factors: Any, axis: int) -> Float64[np.ndarray, " a"]:
         if last is not None:
             _part(folded, axis, slice(0, 1))[...] *= last
     small = as_numpy(folded)
-    lost = (small < np.finfo(np.float32).tiny).any(axis=axis)
+    lost = (small < TINY).any(axis=axis)
     with np.errstate(divide="ignore"):
         logs = np.log(small, dtype=np.float64).sum(axis=axis)
         if lost.any():  # underflow is not the same as an exact copy
