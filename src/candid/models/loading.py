@@ -49,7 +49,7 @@ def load(
             raise InputError(
                 f"open_clip tags name the weights themselves, got revision {revision!r} for {name}; drop it"
             )
-        build = _function("candid.models.open_clip:load")
+        build: Callable[..., Encoder | Classifier] = _function("candid.models.open_clip:load")
         return build(name.removeprefix(OPEN_CLIP), device=device, dtype=dtype)
     found = source.find(name, revision)
     build = _builder(found.config.get("model_type"), name)
@@ -67,7 +67,7 @@ def load_encoder(
     if not name.startswith(OPEN_CLIP):
         found = source.find(name, revision)
         if found.config.get("model_type") in FAMILIES and not _headed(found.config):
-            build: Callable[..., ImageEncoder] = getattr(import_module("candid.models.backbone"), "load")  # noqa: B009
+            build: Callable[..., ImageEncoder] = _function("candid.models.backbone:load")
             return build(source.complete(found), device=device, dtype=dtype)
     return load(name, revision=revision, device=device, dtype=dtype)
 
@@ -83,10 +83,10 @@ def _builder(model_type: Any, name: str) -> Callable[..., Encoder | Classifier]:
         known |= {plugin.name: plugin.value for plugin in entry_points(group=PLUGINS)}
     if model_type not in known:
         raise InputError(f"{name} is a model of type {model_type!r}, which has no adapter here; {nearest('', known)}")
-    return _function(known[model_type])
+    build: Callable[..., Encoder | Classifier] = _function(known[model_type])
+    return build
 
 
-def _function(reference: str) -> Callable[..., Encoder | Classifier]:
+def _function(reference: str) -> Any:
     module, _, function = reference.partition(":")
-    builder: Callable[..., Encoder | Classifier] = getattr(import_module(module), function)
-    return builder
+    return getattr(import_module(module), function)

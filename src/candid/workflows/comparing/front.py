@@ -18,9 +18,11 @@ from candid.types import Classifier, Encoder, Estimate, Features, ImageEncoder, 
 from candid.workflows.adapting.preparing import encoded
 from candid.workflows.auditing.provenance import content_digest, describe_model, package_versions, unreadable
 from candid.workflows.comparing import samples
+from candid.workflows.comparing.compared import Compared
 from candid.workflows.comparing.measured import CHOICES, Asked, Measured, measure
+from candid.workflows.comparing.rules import verdict_of
 from candid.workflows.comparing.samples import Side
-from candid.workflows.comparing.shown import Compared, rows_of, sections_of, verdict_of
+from candid.workflows.comparing.shown import rows_of, sections_of
 from candid.workflows.comparing.storage import Stored, stored
 
 __all__ = ["Comparison", "compare"]
