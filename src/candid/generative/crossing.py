@@ -11,7 +11,7 @@ from jaxtyping import Float32, Float64, Int
 
 from candid.generative.passing import Budget, Progress, crossed
 from candid.generative.points import Points, apart
-from candid.generative.tiles import Both, Tile, as_numpy, counts, sparse
+from candid.generative.tiles import Both, Tile, as_numpy, sparse
 
 __all__ = [
     "Answer",
@@ -131,7 +131,7 @@ class _Counting:
 
     def of(self, tile: Tile) -> Both:
         block = tile.left if self.axis == "rows" else tile.right
-        return counts(tile.inside(self.question.radii[block.rows], of=self.axis, closed=self.question.closed))
+        return tile.inside(self.question.radii[block.rows], of=self.axis, closed=self.question.closed)
 
     def add(self, tile: Tile, part: Both) -> None:
         self.real[tile.left.rows] += part.rows

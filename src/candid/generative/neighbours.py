@@ -16,7 +16,7 @@ from candid.generative.tiles import ROUNDED, Tile, as_numpy, sparse
 __all__ = ["Near", "nearest_others"]
 
 SETTLED = 256  # rows at a time
-SPARE = 4  # neighbours beyond those asked for whose distances are computed again in float64
+SPARE = 1  # neighbours beyond those asked for whose distances are computed again in float64
 
 
 class Near(NamedTuple):

@@ -1,6 +1,7 @@
 """One tile of squared distances between two blocks, corrected where float32 cannot tell small from nothing, and the
 reductions that every metric is made of. A tile is an array of numpy or of torch; what leaves it is numpy and small."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from candid.generative.points import Block, Points, apart
 __all__ = ["ROUNDED", "Both", "Pairs", "Room", "Tile", "as_numpy", "counts", "sparse"]
 
 CLOSE = 256  # times the possible error, below which a squared distance is taken again in float64
+SPARSE = 1 / 16  # share of a tile up to which pairs inside balls are counted one by one
 CROWDED = 1 / 64  # share of a tile in doubt from which the whole tile is multiplied in float64
 ROUNDED = 2.0**-22  # relative error of a float64 product kept in float32, with a margin
 DOUBLE = 2.0**-46  # possible error of a float64 product, relative to the squared lengths
@@ -96,6 +98,8 @@ class Tile:
         """
         error = Both(left.reach + right.reach.max(), right.reach + left.reach.max())
         tile = cls(first, left, second, right, room.product(left.padded, right.padded), error, room)
+        if tile.squared.min() > CLOSE * error.rows.max():
+            return tile
         close = tile._in_doubt(tile.below(CLOSE * error.rows, "rows"))
         if close is None:
             finer = DOUBLE / first.frame.slack
@@ -113,21 +117,34 @@ class Tile:
         places = np.arange(self.shape[0])
         self.squared[places, places] = np.inf
 
-    def inside(self, radii: Float64[np.ndarray, " a"], *, of: str, closed: bool) -> Any:
-        """Which pairs are nearer than the radius of the row (`of` "rows") or column, decided in float64 where close.
+    def inside(self, radii: Float64[np.ndarray, " a"], *, of: str, closed: bool) -> Both:
+        """How many pairs of each row and column are nearer than the radius of the row (`of` "rows") or column.
 
-        `closed` counts a distance that equals the radius.
+        What float32 cannot decide is decided in float64. `closed` counts a distance that equals the radius.
         """
-        scale = self.first.frame.scale
-        limit = (radii * scale) ** 2
+        limit = (radii * self.first.frame.scale) ** 2
         doubt = limit * ROUNDED + (self.error.rows if of == "rows" else self.error.columns)
-        sure = self.below(limit - doubt, of)
-        possible = self.below(np.nextafter(np.float32(limit + doubt), np.float32(np.inf)), of, "possible")
-        near = sparse(sure ^ possible)
-        if len(near.rows):
+        least, most = limit - doubt, np.nextafter(np.float32(limit + doubt), np.float32(np.inf))
+
+        def decided(near: Pairs) -> np.ndarray:
             true, own = self.apart(near), radii[near.rows if of == "rows" else near.columns]
-            possible[near] = self.on_device(true <= own if closed else true < own)
-        return possible
+            found: np.ndarray = true <= own if closed else true < own
+            return found
+
+        possible = self.below(most, of, "possible")
+        if is_numpy_array(possible) and np.count_nonzero(possible) <= SPARSE * possible.size:
+            return self._few(sparse(possible), least, of, decided)
+        near = sparse(self.below(least, of) ^ possible)
+        if len(near.rows):
+            possible[near] = self.on_device(decided(near))
+        return counts(possible)
+
+    def _few(self, found: Pairs, least: np.ndarray, of: str, decided: Callable[[Pairs], np.ndarray]) -> Both:
+        """The same, pair by pair, where few are possible."""
+        near = self.squared[found] >= least[found.rows if of == "rows" else found.columns]
+        kept = ~near
+        kept[near] = decided(Pairs(found.rows[near], found.columns[near]))
+        return Both(*(np.bincount(line[kept], minlength=size) for line, size in zip(found, self.shape, strict=True)))
 
     def log_product(self, radius: float, axis: int) -> tuple[Float64[np.ndarray, " a"], int]:
         """Sums over an axis of log min(d / radius, 1), and how many pairs are within; a radius of 0 keeps copies."""
@@ -213,7 +230,13 @@ def as_numpy(array: Any) -> np.ndarray:
 def _row_counts(mask: Bool[np.ndarray, "a b"]) -> Int[np.ndarray, " a"]:
     """By eight cells a byte: numpy's own sum of booleans takes four times as long."""
     packed = np.packbits(mask, axis=1)
-    found: Int[np.ndarray, " a"] = BITS[packed].sum(axis=1, dtype=np.int64)
+    found: Int[np.ndarray, " a"] = _bits(packed).sum(axis=1, dtype=np.int64)
+    return found
+
+
+def _bits(packed: np.ndarray) -> np.ndarray:
+    """How many bits of each byte are set; numpy 1 has no function for it."""
+    found: np.ndarray = np.bitwise_count(packed) if hasattr(np, "bitwise_count") else BITS[packed]
     return found
 
 
