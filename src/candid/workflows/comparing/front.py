@@ -19,7 +19,7 @@ from candid.workflows.adapting.preparing import encoded
 from candid.workflows.auditing.provenance import content_digest, describe_model, package_versions, unreadable
 from candid.workflows.comparing import samples
 from candid.workflows.comparing.compared import Compared
-from candid.workflows.comparing.measured import CHOICES, Asked, Measured, measure
+from candid.workflows.comparing.measured import CHOICES, Asked, Measured, known, measure
 from candid.workflows.comparing.rules import verdict_of
 from candid.workflows.comparing.samples import Side
 from candid.workflows.comparing.shown import rows_of, sections_of
@@ -90,6 +90,7 @@ def compare(
         raise InputError("expected at least one set of fakes")
     tell: Progress = progress or (lambda *_: None)
     asked = Asked(tuple(metrics), k, p_k, p_scale, repeats, seed, memory, engine_device)
+    asked.check()  # before anything is encoded
     encoding: dict[str, Any] = {"cache": cache, "batch_size": batch_size, "workers": workers, "strict": strict}
 
     def features(name: str, given: Given) -> Features:
@@ -102,19 +103,18 @@ def compare(
     whole = {name: features(name, given) for name, given in (("reals", real), *fakes.items())}
     _one_encoder(whole)
     size = min(len(each) for each in whole.values()) if equal else None
+    reals = _cut(whole["reals"], size, seed, 0)
+    reference = known(reals.vectors, asked, tell)
     found: dict[str, Compared] = {}
     for name, given in fakes.items():
-        own = {"reals": whole["reals"], name: whole[name]}
-        reals, fake = (_cut(each, size, seed, place) for place, each in enumerate(own.values()))
-        measured = measure(reals.vectors, fake.vectors, asked, tell)
+        fake, sizes = _cut(whole[name], size, seed, 1), (len(whole["reals"]), len(whole[name]))
+        measured = measure(reference, fake.vectors, asked, tell)
         found[name] = Compared(
             real=Side("reals", reals, _reader(real, reals)),
             fake=Side(name, fake, _reader(given, fake)),
             found=measured,
             storage=_storage(model, real, given, reals, fake, asked, encoding, tell),
-            cut=(len(whole["reals"]), len(whole[name]))
-            if len(reals) + len(fake) < sum(map(len, own.values()))
-            else None,
+            cut=sizes if (len(reals), len(fake)) != sizes else None,
             by_class=_by_class(reals, measured),
         )
     content = _content(model, {"reals": real, **fakes}, whole, found, asked, equal, command)
@@ -196,7 +196,7 @@ def _storage(
             _kept(encoded(model, as_jpeg(images, quality), name="as JPEG", progress=tell, **encoding), kept)
             for images, kept in ((real, reals), (fake, fakes))
         ]
-        return dict(measure(again[0].vectors, again[1].vectors, asked, tell).numbers)
+        return dict(measure(known(again[0].vectors, asked, tell), again[1].vectors, asked, tell).numbers)
 
     return stored(real, fake, alike, seed=asked.seed)
 

@@ -14,7 +14,7 @@ from candid.metrics import proportion
 from candid.metrics.streaming import VectorRows
 from candid.types import Estimate, Vectors
 
-__all__ = ["CHOICES", "NEIGHBOURS", "Asked", "Measured", "measure"]
+__all__ = ["CHOICES", "NEIGHBOURS", "Asked", "Measured", "known", "measure"]
 
 PARTS = 5  # sizes that an interval of the extrapolated distance rests on
 UNIT = 1e-3
@@ -69,6 +69,17 @@ class Asked(NamedTuple):
         found: generative.NeighbourMetric[Any] = kind(self.k) if name in TAKES_K else kind()
         return found
 
+    def check(self) -> None:
+        """Refuses a metric that does not exist."""
+        for name in self.metrics:
+            if name not in CHOICES:
+                raise InputError(f"no metric named {name}; {nearest(name, CHOICES)}")
+
+    @property
+    def neighbours(self) -> list[str]:
+        """The metrics that look at neighbours, those that show samples among them."""
+        return [name for name in NEIGHBOURS if name in self.metrics or name in ALWAYS]
+
     @property
     def engine(self) -> dict[str, Any]:
         """Options of `generative.compare`."""
@@ -110,18 +121,25 @@ class Measured:
         return found
 
 
-def measure(real: Vectors, fake: Vectors, asked: Asked, tell: Callable[[str, int, int], None]) -> Measured:
+def known(real: Vectors, asked: Asked, tell: Callable[[str, int, int], None]) -> generative.Reference:
+    """The reals with as many neighbours as the metrics ask for: made once, whatever the number of fakes."""
+    reach = max(min(max(KS), len(real) - 1), *(asked.at(name).reach for name in asked.neighbours))
+    return generative.Reference.of(
+        real, reach=reach, **asked.engine, progress=lambda done, total: tell("reals", done, total)
+    )
+
+
+def measure(
+    reference: generative.Reference, fake: Vectors, asked: Asked, tell: Callable[[str, int, int], None]
+) -> Measured:
     """Everything asked for, once for the whole sets and again for halves of them."""
-    for name in asked.metrics:
-        if name not in CHOICES:
-            raise InputError(f"no metric named {name}; {nearest(name, CHOICES)}")
+    real, neighbours = np.asarray(reference.vectors), asked.neighbours
     skipped = _unfit(real, fake, asked.metrics)
-    neighbours = [name for name in NEIGHBOURS if name in asked.metrics or name in ALWAYS]
     metrics = [asked.at(name) for name in neighbours]
     grid = [(k, scale) for k in KS for scale in SCALES if k < min(len(real), len(fake))]
     every = [*metrics, *(generative.ProbabilisticPrecisionRecallAt(k, scale) for k, scale in grid)]
     found = generative.compare(
-        real, fake, every, **asked.engine, progress=lambda done, total: tell("distances", done, total)
+        reference, fake, every, **asked.engine, progress=lambda done, total: tell("distances", done, total)
     )
     results = dict(zip(neighbours, found, strict=False))
     whole = [name for name in WHOLE if name in asked.metrics and name not in skipped]
