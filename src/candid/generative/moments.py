@@ -39,12 +39,11 @@ class Gaussian(NamedTuple):
             covariance += block.T @ block
         return cls(np.asarray(mean), covariance / (n - 1), n)
 
-    def apart(self, other: "Gaussian") -> float:
-        """Squared Frechet distance to another one, 0 or more."""
-        gap = self.mean - other.mean
-        traces = np.trace(self.covariance) + np.trace(other.covariance)
-        value = gap @ gap + traces - 2 * _trace_of_root(self.covariance, other.covariance)
-        return max(0.0, float(value))
+    def root(self) -> Float64[np.ndarray, "d d"]:
+        """The symmetric root of the covariance."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        rooted: Float64[np.ndarray, "d d"] = (vectors * np.sqrt(_clean(values))) @ vectors.T
+        return rooted
 
 
 def frechet(real: VectorRows | Gaussian, fake: VectorRows | Gaussian) -> float:
@@ -59,9 +58,7 @@ def frechet(real: VectorRows | Gaussian, fake: VectorRows | Gaussian) -> float:
     6.0
     """
     first, second = (each if isinstance(each, Gaussian) else Gaussian.of(each) for each in (real, fake))
-    if len(first.mean) != len(second.mean):
-        raise InputError(f"real and fake need vectors of one width, got {len(first.mean)} and {len(second.mean)}")
-    return first.apart(second)
+    return _apart(first, first.root(), second)
 
 
 class Extrapolated(NamedTuple):
@@ -84,18 +81,24 @@ def frechet_extrapolated(real: VectorRows, fake: VectorRows, *, sizes: int = SIZ
     if m < least + sizes:
         raise InputError(f"extrapolating over {sizes} sizes needs at least {least + sizes} fakes, got {m}")
     random, reals = np.random.default_rng(seed), Gaussian.of(real)
+    root = reals.root()
     steps = np.linspace(least, m, sizes).round().astype(np.int64)
-    found = [frechet(reals, Gaussian.of(fake, random.choice(m, size, replace=False))) for size in steps.tolist()]
+    drawn = (Gaussian.of(fake, random.choice(m, size, replace=False)) for size in steps.tolist())
+    found = [_apart(reals, root, each) for each in drawn]
     slope, value = np.polyfit(1 / steps, found, 1)
     return Extrapolated(float(value), float(slope), steps, np.array(found))
 
 
-def _trace_of_root(first: Float64[np.ndarray, "d d"], second: Float64[np.ndarray, "d d"]) -> float:
-    """tr (S1 S2)^(1/2) as the roots of the eigenvalues of R S2 R with R the symmetric root of S1."""
-    values, vectors = np.linalg.eigh(first)
-    root = (vectors * np.sqrt(_clean(values))) @ vectors.T
-    inner = root @ second @ root
-    return float(np.sqrt(_clean(np.linalg.eigvalsh((inner + inner.T) / 2))).sum())
+def _apart(first: Gaussian, root: Float64[np.ndarray, "d d"], second: Gaussian) -> float:
+    """Squared distance of two Gaussians, of which the first's root R is known: tr (S1 S2)^(1/2) is the sum of the
+    roots of the eigenvalues of R S2 R, which is symmetric."""
+    if len(first.mean) != len(second.mean):
+        raise InputError(f"real and fake need vectors of one width, got {len(first.mean)} and {len(second.mean)}")
+    inner = root @ second.covariance @ root
+    shared = np.sqrt(_clean(np.linalg.eigvalsh((inner + inner.T) / 2))).sum()
+    gap = first.mean - second.mean
+    traces = np.trace(first.covariance) + np.trace(second.covariance)
+    return max(0.0, float(gap @ gap + traces - 2 * shared))
 
 
 def _clean(values: Float64[np.ndarray, " d"]) -> Float64[np.ndarray, " d"]:
