@@ -27,8 +27,8 @@ def draw_equal(seed, n, bad=0.0):
 
 def test_intervals_have_the_width_of_what_new_samples_do():
     metrics = [ProbabilisticPrecisionRecallAt(), PrecisionRecallAt(5)]
-    seen = [generative.compare(*draw(seed), metrics, threads=1) for seed in range(60)]
-    stated = [generative.resampled(*draw(500 + seed), metrics, repeats=15, threads=1) for seed in range(12)]
+    seen = [generative.compare(*draw(seed), metrics, threads=1) for seed in range(40)]
+    stated = [generative.resampled(*draw(500 + seed), metrics, repeats=15, threads=1) for seed in range(8)]
     for place, name in ((0, "precision"), (0, "recall"), (1, "precision"), (1, "recall")):
         values = [getattr(found[place], name) for found in seen]
         widths = [(found[place][name].high - found[place][name].low) / (2 * 1.96) for found in stated]

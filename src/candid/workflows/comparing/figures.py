@@ -58,7 +58,7 @@ def bars(each: Compared, names: Sequence[str], key: str, title: str) -> tuple[Ba
     if not numbers:
         return ()
     found = tuple(bar(row(name, "", value).label, value) for name, value in numbers.items())
-    caption = "What other metrics say of the same; 95% intervals from halves of both sets. Density may exceed 1."
+    caption = "What other metrics say of the same; 95% intervals from halves of both sets."
     return (Bars(id=key, title=title, caption=caption, x_label="score", bars=found),)
 
 

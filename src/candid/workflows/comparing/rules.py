@@ -52,7 +52,7 @@ def _reasons(each: Compared, *, several: bool) -> list[Reason]:
         ),
     ]
     if each.storage is not None:
-        text = each.storage.differs or "files of both sets look alike in format and JPEG traces"
+        text = each.storage.differs or "Files of both sets look alike in format and JPEG traces"
         if each.storage.alike:
             text += f"; both as JPEG {each.storage.quality}: {_moved(each)}"
         rule = "Both sets are stored alike; else a metric measures the codec too."
