@@ -76,6 +76,18 @@ def test_garbage_lifts_p_recall_through_the_mean_radius_and_not_through_the_medi
     assert abs(moved["median"]) < 0.05
 
 
+def test_one_real_far_enough_out_lifts_p_precision_through_the_mean_radius_alone():
+    real, fake = draw(6, n=400, spread=1.0, shift=8.0)
+    far = real.copy()
+    far[0] *= 1e4
+    found = {
+        radius: [generative.probabilistic_precision_recall(each, fake, radius=radius).precision for each in (real, far)]
+        for radius in ("mean", "median")
+    }
+    assert found["mean"][0] < 0.1 < 0.9 < found["mean"][1]
+    assert found["median"][1] == pytest.approx(found["median"][0], abs=0.02)
+
+
 def test_high_dimension_saturates_and_says_so():
     random = np.random.default_rng(0)
     flat, high = (generative.probabilistic_precision_recall(*random.normal(size=(2, 500, d))) for d in (8, 256))

@@ -11,7 +11,7 @@ from candid.arrays import row_blocks
 from candid.errors import InputError
 from candid.generative.passing import Budget, Progress, crossed, on_all_cores, symmetric
 from candid.generative.points import Points, apart, gathered
-from candid.generative.tiles import ROUNDED, Tile, as_numpy, sparse
+from candid.generative.tiles import ROUNDED, Pairs, Tile, as_numpy, sparse
 
 __all__ = ["Near", "nearest_others"]
 
@@ -132,7 +132,8 @@ def _beyond(points: Points, near: Near, best: _Best, budget: Budget) -> Near:
     """The same, after looking for nearer ones that float32 could not tell from those kept, as there may be where
     more others than are spared lie at nearly one distance."""
     squared = (near.distances[:, -1] * points.frame.scale) ** 2
-    error = np.float64(points.frame.slack) * (points.lengths + points.lengths.max())
+    lengths = points.lengths.astype(np.float64)
+    error = points.frame.slack * (lengths + (np.sqrt(lengths) + np.sqrt(squared)) ** 2)  # none longer can be nearer
     rows = np.flatnonzero((best.squared.max(axis=1) - squared <= 2 * error) & (squared > 0))
     if not len(rows) or best.squared.shape[1] == len(points) - 1:
         return near
@@ -143,6 +144,8 @@ def _beyond(points: Points, near: Near, best: _Best, budget: Budget) -> Near:
     def visit(tile: Tile, lock: Lock) -> None:
         own = slice(tile.left.rows.start, tile.left.rows.stop)
         pairs = sparse(tile.below(limits[own] + tile.error.rows, "rows"))
+        possible = as_numpy(tile.squared[pairs]) <= limits[own][pairs.rows] + tile.own_error(pairs)
+        pairs = Pairs(pairs.rows[possible], pairs.columns[possible])
         true, row = tile.apart(pairs), pairs.rows + own.start
         other = pairs.columns + tile.right.rows.start
         nearer = (true < kept[row]) & (other != rows[row])

@@ -1,7 +1,6 @@
 """One tile of squared distances between two blocks, corrected where float32 cannot tell small from nothing, and the
 reductions that every metric is made of. A tile is an array of numpy or of torch; what leaves it is numpy and small."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -80,7 +79,10 @@ class Room:
 
 @dataclass(eq=False)
 class Tile:
-    """Squared distances, in the frame, of the rows of `left` from those of `right`; `error` bounds theirs."""
+    """Squared distances, in the frame, of the rows of `left` from those of `right`; `error` bounds theirs.
+
+    `finer` is what it is to be multiplied by where products were taken in float64.
+    """
 
     first: Points
     left: Block
@@ -89,6 +91,7 @@ class Tile:
     squared: Any
     error: Both
     room: "Room"
+    finer: float = 1.0
 
     @classmethod
     def of(cls, first: Points, left: Block, second: Points, right: Block, room: "Room") -> "Tile":
@@ -102,8 +105,8 @@ class Tile:
             return tile
         close = tile._in_doubt(tile.below(CLOSE * error.rows, "rows"))
         if close is None:
-            finer = DOUBLE / first.frame.slack
-            tile.squared, tile.error = tile._in_double(), Both(error.rows * finer, error.columns * finer)
+            tile.squared, tile.finer = tile._in_double(), DOUBLE / first.frame.slack
+            tile.error = Both(error.rows * tile.finer, error.columns * tile.finer)
         elif len(close.rows):
             tile.squared[close] = tile.on_device((tile.apart(close) * first.frame.scale) ** 2)
         return tile
@@ -124,27 +127,30 @@ class Tile:
         """
         limit = (radii * self.first.frame.scale) ** 2
         doubt = limit * ROUNDED + (self.error.rows if of == "rows" else self.error.columns)
-        least, most = limit - doubt, np.nextafter(np.float32(limit + doubt), np.float32(np.inf))
 
-        def decided(near: Pairs) -> np.ndarray:
-            true, own = self.apart(near), radii[near.rows if of == "rows" else near.columns]
-            found: np.ndarray = true <= own if closed else true < own
+        def decided(pairs: Pairs) -> np.ndarray:
+            line = pairs.rows if of == "rows" else pairs.columns
+            gap = as_numpy(self.squared[pairs]) - limit[line]
+            found: np.ndarray = gap < 0
+            near = np.abs(gap) <= limit[line] * ROUNDED + self.own_error(pairs)
+            true, own = self.apart(Pairs(pairs.rows[near], pairs.columns[near])), radii[line[near]]
+            found[near] = true <= own if closed else true < own
             return found
 
-        possible = self.below(most, of, "possible")
+        possible = self.below(np.nextafter(np.float32(limit + doubt), np.float32(np.inf)), of, "possible")
         if is_numpy_array(possible) and np.count_nonzero(possible) <= SPARSE * possible.size:
-            return self._few(sparse(possible), least, of, decided)
-        near = sparse(self.below(least, of) ^ possible)
+            pairs = sparse(possible)
+            kept = decided(pairs)
+            return Both(*(np.bincount(line[kept], minlength=n) for line, n in zip(pairs, self.shape, strict=True)))
+        near = sparse(self.below(limit - doubt, of) ^ possible)
         if len(near.rows):
             possible[near] = self.on_device(decided(near))
         return counts(possible)
 
-    def _few(self, found: Pairs, least: np.ndarray, of: str, decided: Callable[[Pairs], np.ndarray]) -> Both:
-        """The same, pair by pair, where few are possible."""
-        near = self.squared[found] >= least[found.rows if of == "rows" else found.columns]
-        kept = ~near
-        kept[near] = decided(Pairs(found.rows[near], found.columns[near]))
-        return Both(*(np.bincount(line[kept], minlength=size) for line, size in zip(found, self.shape, strict=True)))
+    def own_error(self, pairs: Pairs) -> np.ndarray:
+        """What the squared distances of these pairs may be off by, by their own two lengths."""
+        found: np.ndarray = self.finer * (self.left.reach[pairs.rows] + self.right.reach[pairs.columns])
+        return found
 
     def log_product(self, radius: float, axis: int) -> tuple[Float64[np.ndarray, " a"], int]:
         """Sums over an axis of log min(d / radius, 1), and how many pairs are within; a radius of 0 keeps copies."""
@@ -181,8 +187,7 @@ class Tile:
         found = sparse(mask)
         if not len(found.rows):
             return found
-        own = self.left.reach[found.rows] + self.right.reach[found.columns]
-        kept = as_numpy(self.squared[found]) < CLOSE * own
+        kept = as_numpy(self.squared[found]) < CLOSE * self.own_error(found)
         found = Pairs(found.rows[kept], found.columns[kept])
         return found if len(found.rows) <= CROWDED * self.shape[0] * self.shape[1] else None
 
