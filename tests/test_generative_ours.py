@@ -57,6 +57,18 @@ def test_calibrated_scores_fall_in_proportion_to_bad_fakes():
     assert found.size == 400
 
 
+def test_few_fakes_are_not_taken_for_all_there_are():
+    real = draw_equal(4, 800)[0]
+    values, stated = [], []
+    for seed in range(24):
+        fake = draw_equal(100 + seed, 80, bad=0.5)[1]  # how many of 80 are bad is what varies most
+        found = generative.calibrated_precision_recall(real, fake, splits=8, threads=1)
+        assert found.size == 40
+        values.append(found.precision.value)
+        stated.append((found.precision.high - found.precision.low) / (2 * 1.96))
+    assert np.mean(stated) > 0.7 * np.std(values)
+
+
 def test_a_set_of_other_reals_scores_about_one():
     random = np.random.default_rng(3)
     real, fake = (random.normal(size=(600, 6)) @ SHEET for _ in range(2))

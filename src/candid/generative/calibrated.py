@@ -45,14 +45,14 @@ def calibrated_precision_recall(
 ) -> Calibrated:
     """P-precision and P-recall over those of a real-real split of the same size, means over `splits`.
 
-    Every split halves the reals; one half is compared with the other and with as many fakes. `at` holds k, scale and
-    radius; `engine`: see `compare`. The interval rests on the spread over splits.
+    Every split halves the reals; one half is compared with the other, and with as many fakes, half of them at most.
+    `at` holds k, scale and radius; `engine`: see `compare`. The interval rests on the spread over splits.
     """
     (n, _), (m, _) = checked(real, "real"), checked(fake, "fake")
-    size = min(n // 2, m, LARGEST)
+    size = min(n // 2, m // 2, LARGEST)  # no more than half the fakes, or all splits would have the same ones
     if size < FEWEST or splits < 2:
         raise InputError(
-            f"calibration needs {2 * FEWEST} reals, {FEWEST} fakes and 2 splits, got {n}, {m} and {splits}"
+            f"calibration needs {2 * FEWEST} reals, {2 * FEWEST} fakes and 2 splits, got {n}, {m} and {splits}"
         )
     at = ProbabilisticPrecisionRecallAt() if at is None else at
     random, found = np.random.default_rng(seed), []
@@ -68,8 +68,8 @@ def calibrated_precision_recall(
     values = np.array(found)
     if not values[:, 2:].all():
         raise InputError("reals score 0 among themselves; take a larger scale or more reals")
-    share = size / min(n, max(m, size + 1))
-    factor = float(np.sqrt(min(share, 0.5) / (1 - min(share, 0.5))))
+    share = size / min(n, m)
+    factor = float(np.sqrt(share / (1 - share)))
     return Calibrated(
         _estimate(values[:, 0], values[:, 2], factor, size),
         _estimate(values[:, 1], values[:, 3], factor, size),

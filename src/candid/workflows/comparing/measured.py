@@ -143,10 +143,11 @@ def measure(
     )
     results = dict(zip(neighbours, found, strict=False))
     whole = [name for name in WHOLE if name in asked.metrics and name not in skipped]
-    values = {**_numbers(neighbours, found), **{WHOLE[name][0]: WHOLE[name][1](real, fake) for name in whole}}
     line = generative.frechet_extrapolated(real, fake, seed=asked.seed) if "frechet_extrapolated" in whole else None
-    if line is not None:
-        values["frechet_extrapolated"] = line.value
+    values = _numbers(neighbours, found)
+    for name in whole:
+        shown, of = WHOLE[name]
+        values[shown] = line.value if line is not None and shown == "frechet_extrapolated" else of(real, fake)
 
     def again(reals: VectorRows, fakes: VectorRows) -> dict[str, float]:
         reals, fakes = np.asarray(reals), np.asarray(fakes)
