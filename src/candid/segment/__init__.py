@@ -1,0 +1,1 @@
+"""Promptable segmentation on any `Segmenter`: prompts, automatic masks, trust in them, training."""
