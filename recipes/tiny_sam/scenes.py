@@ -111,7 +111,9 @@ def microscopy(stock: Material, random: np.random.Generator) -> tuple[np.ndarray
     if random.random() < 0.2:
         image = 255 - image
     picture = Image.fromarray(np.ascontiguousarray(image)).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    found = Image.fromarray(np.ascontiguousarray(labels).astype(np.int32)).resize((SIDE, SIDE), Image.Resampling.NEAREST)
+    found = Image.fromarray(np.ascontiguousarray(labels).astype(np.int32)).resize(
+        (SIDE, SIDE), Image.Resampling.NEAREST
+    )
     instances = np.asarray(found)
     masks = [instances == label for label in np.unique(instances) if label]
     return camera(picture, random), [mask for mask in masks if 30 <= mask.sum() <= 0.9 * SIDE * SIDE]
@@ -124,7 +126,10 @@ def background(stock: Material, random: np.random.Generator) -> Image.Image:
         photograph = stock.photographs[random.integers(len(stock.photographs))]
         share = random.uniform(0.4, 1.0)
         width, height = (max(8, int(share * side)) for side in photograph.size)
-        left, top = int(random.integers(photograph.width - width + 1)), int(random.integers(photograph.height - height + 1))
+        left, top = (
+            int(random.integers(photograph.width - width + 1)),
+            int(random.integers(photograph.height - height + 1)),
+        )
         return photograph.crop((left, top, left + width, top + height)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     return Image.fromarray(texture((SIDE, SIDE), random))
 
@@ -149,10 +154,15 @@ def texture(size: tuple[int, int], random: np.random.Generator) -> np.ndarray:
         for octave in range(1, 6):
             cells = int(2**octave * random.uniform(0.8, 2))
             grid = random.random((cells, cells)).astype(np.float32)
-            field += np.asarray(Image.fromarray(grid).resize((w, h), Image.Resampling.BICUBIC)) / random.uniform(1, 2) ** octave
+            field += (
+                np.asarray(Image.fromarray(grid).resize((w, h), Image.Resampling.BICUBIC))
+                / random.uniform(1, 2) ** octave
+            )
     spread = float(np.ptp(field))
     field = (field - field.min()) / spread if spread > 0 else field
-    mixed = colours[0] + field[..., None] * (colours[1] - colours[0]) + (field**2)[..., None] * (colours[2] - colours[1])
+    mixed = (
+        colours[0] + field[..., None] * (colours[1] - colours[0]) + (field**2)[..., None] * (colours[2] - colours[1])
+    )
     return (mixed + random.normal(0, random.uniform(0, 12), mixed.shape)).clip(0, 255).astype(np.uint8)
 
 

@@ -67,7 +67,7 @@ class Scenes(torch.utils.data.IterableDataset):
 
 
 class Crops:
-    """Unit CLIP embeddings of objects as the paper crops them: the box enlarged 1 to 2 times, half without background."""
+    """Unit CLIP embeddings of objects as the paper crops them: boxes enlarged 1 to 2 times, half without background."""
 
     def __init__(self, device: str) -> None:
         self.model = CLIPModel.from_pretrained(TINY_CLIP).to(device).eval().requires_grad_(False)
@@ -111,7 +111,10 @@ def train(data: Path, out: Path, *, minutes: float, images: int, workers: int, d
     groups = [{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=8e-4, betas=(0.9, 0.98), fused=device == "cuda")
     loader = torch.utils.data.DataLoader(
-        Scenes(material(data), images, seed), batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None
+        Scenes(material(data), images, seed),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
     )
     crops = Crops(device)
     random = torch.Generator(device).manual_seed(seed)
@@ -139,7 +142,9 @@ def train(data: Path, out: Path, *, minutes: float, images: int, workers: int, d
             print(json.dumps(log[-1]), flush=True)
         step += 1
     save(network, out)
-    (out / "training.json").write_text(json.dumps({"seed": seed, "minutes": minutes, "images": images, "steps": step, "log": log}))
+    (out / "training.json").write_text(
+        json.dumps({"seed": seed, "minutes": minutes, "images": images, "steps": step, "log": log})
+    )
 
 
 def save(network: Network, out: Path) -> None:
@@ -149,7 +154,10 @@ def save(network: Network, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     network.model.cpu().half().save_pretrained(out)
     if network.text is not None:
-        save_file({f"text.{k}": v.cpu().half().contiguous() for k, v in network.text.state_dict().items()}, out / "text_projection.safetensors")
+        save_file(
+            {f"text.{k}": v.cpu().half().contiguous() for k, v in network.text.state_dict().items()},
+            out / "text_projection.safetensors",
+        )
 
 
 if __name__ == "__main__":

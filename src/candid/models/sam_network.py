@@ -165,7 +165,13 @@ def initialise(model: Any, *, seed: int) -> None:
 
 def _split(x: Tensor, heads: int) -> Tensor:
     """b n (h d) -> b h n d."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return _apart(x, -1, (heads, -1)).transpose(1, 2)
+
+
+def _apart(x: Tensor, axis: int, sizes: tuple[int, ...]) -> Tensor:
+    """The axis as several of these sizes."""
+    parted: Tensor = x.unflatten(axis, sizes)  # type: ignore[no-untyped-call]
+    return parted
 
 
 def _among(attention: Any, states: Tensor, positions: Tensor | None, heads: int) -> Tensor:
@@ -187,13 +193,13 @@ def _to_image(attention: Any, asked: Tensor, image: Tensor, places: Tensor, head
         k, v = _split(attention.k_proj(image + places), heads), _split(attention.v_proj(image), heads)
         found = torch.softmax(q @ k.transpose(-1, -2), dim=-1) @ v
     else:
-        key, value = (part.weight.unflatten(0, (heads, -1)) for part in (attention.k_proj, attention.v_proj))
-        b, _, t, _ = q.shape
+        key, value = (_apart(part.weight, 0, (heads, -1)) for part in (attention.k_proj, attention.v_proj))
+        t = q.shape[2]
         folded = torch.einsum("bhtd,hdc->bhtc", q, key).flatten(1, 2)
         near = _split(attention.k_proj(places)[None], heads)
-        logits = (folded @ image.transpose(1, 2)).unflatten(1, (heads, t)) + q @ near.transpose(-1, -2)
-        means = (torch.softmax(logits, dim=-1).flatten(1, 2) @ image).unflatten(1, (heads, t))
-        found = torch.einsum("bhtc,hdc->bhtd", means, value) + attention.v_proj.bias.unflatten(0, (heads, 1, -1))
+        logits = _apart(folded @ image.transpose(1, 2), 1, (heads, t)) + q @ near.transpose(-1, -2)
+        means = _apart(torch.softmax(logits, dim=-1).flatten(1, 2) @ image, 1, (heads, t))
+        found = torch.einsum("bhtc,hdc->bhtd", means, value) + _apart(attention.v_proj.bias, 0, (heads, 1, -1))
     out: Tensor = attention.out_proj(found.transpose(1, 2).flatten(2))
     return out
 
@@ -205,20 +211,21 @@ def _from_image(attention: Any, image: Tensor, places: Tensor, keys: Tensor, val
         q = _split(attention.q_proj(image + places), heads)
         logits = q @ k.transpose(-1, -2)  # b h n t
     else:
-        query = attention.q_proj.weight.unflatten(0, (heads, -1))
-        b, _, t, _ = k.shape
+        query = _apart(attention.q_proj.weight, 0, (heads, -1))
+        t = k.shape[2]
         folded = torch.einsum("bhtd,hdc->bhtc", k, query).flatten(1, 2)
         near = _split(attention.q_proj(places)[None], heads)
-        logits = (image @ folded.transpose(1, 2)).unflatten(-1, (heads, t)).transpose(1, 2) + near @ k.transpose(-1, -2)
+        logits = _apart(image @ folded.transpose(1, 2), -1, (heads, t)).transpose(1, 2) + near @ k.transpose(-1, -2)
     weights = torch.softmax(logits, dim=-1)
-    out = attention.out_proj.weight.unflatten(1, (heads, -1))  # c h d
+    out = _apart(attention.out_proj.weight, 1, (heads, -1))  # c h d
     carried = torch.einsum("bhtd,chd->bhtc", v, out).flatten(1, 2)
-    return weights.transpose(1, 2).flatten(2) @ carried + attention.out_proj.bias
+    found: Tensor = weights.transpose(1, 2).flatten(2) @ carried + attention.out_proj.bias
+    return found
 
 
 def _spread(convolution: nn.ConvTranspose2d, cells: Tensor) -> Tensor:
     """A 2 x 2 transposed convolution of stride 2 as a product: ... c -> ... 4 c', the four in y x order."""
     weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 2 c') c
     bias = convolution.bias
-    found = linear(cells, weight).unflatten(-1, (4, -1))
+    found = _apart(linear(cells, weight), -1, (4, -1))
     return found if bias is None else found + bias

@@ -21,8 +21,8 @@ INSIDE, OUTSIDE, CORNERS, NOTHING = 1, 0, (2, 3), -1
 class Batch:
     """n images and b masks on them.
 
-    `pixels` n 3 size size, normalised and padded; `image` b, the row of each mask's image; `masks` b l l, 0 or 1, at the
-    side of the decoder's logits; `valid` b l l, 1 where there is image and 0 in the padding; `texts` b d, unit
+    `pixels` n 3 size size, normalised and padded; `image` b, the row of each mask's image; `masks` b l l, 0 or 1, at
+    the side of the decoder's logits; `valid` b l l, 1 where there is image and 0 in the padding; `texts` b d, unit
     embeddings of each object's crop, where some prompts are to be those.
     """
 
@@ -90,7 +90,7 @@ def interact(network: Any, batch: Batch, *, clicks: int = 8, random: torch.Gener
     if clicks:
         plan.insert(blank, False)
         plan.append(False)
-    first = last = quality = 0.0
+    first = torch.zeros(())
     previous: Tensor | None = None
     logits, iou = None, None
     for step in range(1 + len(plan)):
@@ -111,7 +111,8 @@ def interact(network: Any, batch: Batch, *, clicks: int = 8, random: torch.Gener
             mask_loss = each[:, 0]
             quality_loss = mse_loss(predicted[:, 0], iou[:, 0])
             chosen = torch.zeros(b, dtype=torch.long, device=found.device)
-        ((mask_loss.mean() + quality_loss) * scale / (1 + len(plan))).backward()
+        total = (mask_loss.mean() + quality_loss) * scale / (1 + len(plan))
+        total.backward()  # type: ignore[no-untyped-call]
         rows = torch.arange(b, device=found.device)
         logits, iou = found.detach()[rows, chosen], iou[rows, chosen]
         previous = logits[:, None]
@@ -167,7 +168,8 @@ class _Person:
         self.labels = torch.cat([self.labels, inside[:, None]], dim=1)
 
     def _pixels(self, cells: Tensor) -> Tensor:
-        return (cells.float() + 0.5) * self.scale - 0.5
+        pixels: Tensor = (cells.float() + 0.5) * self.scale - 0.5
+        return pixels
 
 
 def _boxes(masks: Tensor) -> Tensor:
