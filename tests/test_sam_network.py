@@ -5,7 +5,7 @@ import torch
 from transformers import SamConfig, SamModel
 
 from candid.models.sam_network import Network, initialise
-from candid.segment.interactive import Batch, interact, mask_losses, overlap
+from candid.segment.interactive import Batch, boxes_of, interact, mask_losses, overlap
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +62,18 @@ def test_a_box_is_two_points_labelled_2_and_3(network, embedding):
 def test_every_prompt_has_its_own_mask(network, embedding):
     masks, points, labels = drawn(3, 1, 32, 32) - 32, drawn(3, 1, 2), torch.ones(3, 1, dtype=torch.int)
     tokens = network.tokens(points, labels)
-    ours = network.decode(embedding, tokens, network.dense(masks)).logits()
-    for row in range(3):
-        alone = network.decode(embedding, tokens[row : row + 1], network.dense(masks[row : row + 1])).logits()
+    ours = network.decode(embedding, tokens, network.dense(masks)).logits(slice(1, None))
+    closed = torch.cat([points, torch.zeros(3, 1, 2)], 1), torch.cat([labels, -torch.ones(3, 1, dtype=torch.int)], 1)
+    ended = network.decode(embedding, network.tokens(*closed), network.dense(masks)).logits(slice(1, None))
+    for row in range(3):  # transformers takes one mask an image
+        one = slice(row, row + 1)
+        alone = network.decode(embedding, tokens[one], network.dense(masks[one])).logits(slice(1, None))
         torch.testing.assert_close(ours[row], alone[0], atol=2e-6, rtol=0)
+        theirs = network.model(
+            image_embeddings=embedding, input_points=points[None, one], input_labels=labels[None, one],
+            input_masks=masks[one], multimask_output=True,
+        )  # fmt: skip
+        torch.testing.assert_close(ended[one], theirs.pred_masks[0], atol=2e-6, rtol=0)
 
 
 def test_encodings_start_at_a_size_that_trains(network):
@@ -82,6 +90,12 @@ def test_a_perfect_mask_costs_nothing_and_its_negative_all():
     assert mask_losses(-right, masks, valid).item() > 1
     assert overlap(right, masks, valid).item() == 1
     assert overlap(-right, masks, valid).item() == 0
+
+
+def test_boxes_end_one_past_the_mask():
+    masks = torch.zeros(1, 8, 8, dtype=torch.bool)
+    masks[0, 2:5, 1:7] = True
+    assert boxes_of(masks).tolist() == [[1, 2, 7, 5]]
 
 
 def test_a_training_step_reaches_every_part(network):

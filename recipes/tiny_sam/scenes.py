@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from scipy import ndimage
+
+from recipes.tiny.images import table
 
 SIDE = 256
 HELD_OUT_OF = 5  # one name in five is never trained on
@@ -36,11 +37,11 @@ def material(data: Path, *, test: bool = False) -> Material:
     """The training part of the pack, or its held-out part."""
     cutouts = []
     for file, key in (("emoji", "codepoint"), ("tux_stamps", "name")):
-        rows = pq.read_table(data / f"{file}.parquet", columns=["image", key]).to_pydict()
+        rows = table(data, file)
         for encoded, name in zip(rows["image"], rows[key], strict=True):
             if held_out(name) == test:
                 cutouts.append(Image.open(io.BytesIO(encoded)).convert("RGBA"))
-    rows = pq.read_table(data / "grocery.parquet", columns=["image", "split"]).to_pydict()
+    rows = table(data, "grocery")
     photographs = tuple(
         Image.open(io.BytesIO(encoded)).convert("RGB")
         for encoded, split in zip(rows["image"], rows["split"], strict=True)
@@ -51,7 +52,7 @@ def material(data: Path, *, test: bool = False) -> Material:
 
 def nuclei(data: Path, *, test: bool) -> list[tuple[np.ndarray, np.ndarray]]:
     """Microscopy images with their instance maps."""
-    rows = pq.read_table(data / "nuclei_dsb2018.parquet").to_pydict()
+    rows = table(data, "nuclei_dsb2018")
     return [
         (np.asarray(Image.open(io.BytesIO(image)).convert("RGB")), np.asarray(Image.open(io.BytesIO(mask))).astype(int))
         for image, mask, name in zip(rows["image"], rows["mask"], rows["id"], strict=True)
@@ -174,7 +175,7 @@ def cutout(stock: Material, random: np.random.Generator) -> Image.Image:
 
 
 def shape(stock: Material, random: np.random.Generator) -> Image.Image:
-    """An ellipse, polygon, blob or ring filled with a colour, a texture or a photograph, with an edge or without."""
+    """An ellipse, polygon, blob or ring filled with a texture or a photograph."""
     side = 128
     mask = Image.new("L", (side, side), 0)
     draw = ImageDraw.Draw(mask)

@@ -7,7 +7,6 @@ can stand there later.
 
 import argparse
 import json
-import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,17 +17,20 @@ from torch.nn.functional import grid_sample, normalize
 from transformers import CLIPModel, SamConfig, SamModel
 
 from candid.models.sam_network import Network, initialise
-from candid.segment.interactive import Batch, interact
+from candid.segment.interactive import Batch, boxes_of, interact
+from recipes.tiny.training import MEAN as CLIP_MEAN
+from recipes.tiny.training import STD as CLIP_STD
+from recipes.tiny.training import schedule
 from recipes.tiny_sam.scenes import SIDE, Material, material, scene
 
 TINY_CLIP = Path(__file__).parents[2] / "src" / "candid" / "models" / "tiny"
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 PER_IMAGE = 4
+RATE = 8e-4  # the paper's
 
 
 def config() -> SamConfig:
-    """5.5 million weights in the encoder, 0.8 in the decoder; 256 pixels in, 128 x 128 logits out."""
+    """256 pixels in, 128 x 128 logits out; `train` prints the number of weights."""
     return SamConfig(
         vision_config={
             "hidden_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4, "image_size": SIDE, "patch_size": 8,
@@ -44,7 +46,7 @@ def config() -> SamConfig:
 
 
 class Scenes(torch.utils.data.IterableDataset):
-    """Endless scenes: pixels uint8, PER_IMAGE masks at the side of the logits, and boxes; a worker has its own seed."""
+    """Endless scenes: pixels uint8, PER_IMAGE masks each at the side of the logits; a worker has its own seed."""
 
     def __init__(self, stock: Material, images: int, seed: int) -> None:
         self.stock, self.images, self.seed = stock, images, seed
@@ -76,13 +78,7 @@ class Crops:
     def __call__(self, pixels: torch.Tensor, image: torch.Tensor, masks: torch.Tensor, random: torch.Generator):
         """b d of the objects `masks` b l l on `pixels` n 3 side side of 0 to 1."""
         b, side = len(masks), masks.shape[-1]
-        steps = torch.arange(side, device=masks.device)
-        low, high = [], []
-        for axis in (1, 2):
-            there = masks.any(axis)
-            low.append(torch.where(there, steps, side).min(1).values)
-            high.append(torch.where(there, steps + 1, 0).max(1).values)
-        low, high = torch.stack(low, 1) * 2 / side - 1, torch.stack(high, 1) * 2 / side - 1
+        low, high = (boxes_of(masks) * 2 / side - 1).split(2, dim=1)
         grown = 1 + torch.rand(b, generator=random, device=masks.device)
         half = ((high - low).max(1).values / 2 * grown)[:, None, None, None]
         line = (torch.arange(self.size, device=masks.device) + 0.5) * 2 / self.size - 1
@@ -96,20 +92,16 @@ class Crops:
         return normalize(self.model.get_image_features((crop - mean) / std).pooler_output.float(), dim=1)
 
 
-def rate(progress: float) -> float:
-    """Share of the peak rate: 3 % warm-up, then a cosine to 2 %."""
-    return min(progress / 0.03, 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(progress, 1))))
-
-
 def train(data: Path, out: Path, *, minutes: float, images: int, workers: int, device: str, seed: int) -> None:
     """Trains for so many minutes and writes the checkpoint, with a log of the losses."""
     model = SamModel(config())
     initialise(model, seed=seed)
     network = Network(model, text_dim=256).to(device).train()
+    print(json.dumps({"weights": sum(p.numel() for p in network.parameters())}), flush=True)
     decay = [p for p in network.parameters() if p.requires_grad and p.ndim >= 2]
     plain = [p for p in network.parameters() if p.requires_grad and p.ndim < 2]
     groups = [{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=8e-4, betas=(0.9, 0.98), fused=device == "cuda")
+    optimiser = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), fused=device == "cuda")
     loader = torch.utils.data.DataLoader(
         Scenes(material(data), images, seed),
         batch_size=None,
@@ -126,7 +118,7 @@ def train(data: Path, out: Path, *, minutes: float, images: int, workers: int, d
         if progress >= 1:
             break
         for group in optimiser.param_groups:
-            group["lr"] = 8e-4 * rate(progress)
+            group["lr"] = RATE * schedule(progress)
         raw, masks = torch.as_tensor(raw).to(device), torch.as_tensor(masks).to(device)
         pixels = raw.permute(0, 3, 1, 2).float()
         row = torch.arange(len(pixels), device=device).repeat_interleave(PER_IMAGE)

@@ -46,10 +46,11 @@ class Network(nn.Module):
         embedded: Tensor = self.model.vision_encoder(pixels).last_hidden_state
         return embedded
 
-    def tokens(self, points: Tensor, labels: Tensor, texts: Tensor | None = None) -> Tensor:
+    def tokens(self, points: Tensor, labels: Tensor) -> Tensor:
         """Sparse tokens b t c of points b p 2 (x, y in the encoder's pixels) with labels b p.
 
-        Labels: 1 inside, 0 outside, 2 and 3 the corners of a box, -1 not a point. `texts` b d adds one token each.
+        Labels: 1 inside, 0 outside, 2 and 3 the corners of a box, -1 not a point. Their order does not matter; an
+        embedding of a text or a crop is one more token, `text` of it.
         """
         prompts = self.model.prompt_encoder
         found = self._position((points + 0.5) / self.image_size)
@@ -57,11 +58,7 @@ class Network(nn.Module):
         found = torch.where((labels == NOTHING)[..., None], nothing, found)
         for label, learned in enumerate(prompts.point_embed):
             found = found + (labels == label)[..., None] * learned.weight[0]
-        if texts is None:
-            return found
-        if self.text is None:
-            raise ValueError("this network has no text projection")
-        return torch.cat([found, self.text(texts)[:, None]], dim=1)
+        return found
 
     def dense(self, masks: Tensor | None) -> Tensor:
         """What is added to the embedding: b c s s for logits b 1 4s 4s, one c 1 1 vector for no mask."""
@@ -114,7 +111,7 @@ class Network(nn.Module):
 
 
 class Decoded:
-    """The decoder's state before its heads: the qualities are cheap, the masks are computed for the rows asked for."""
+    """The decoder's state before its heads: the qualities are cheap, the masks are computed when asked for."""
 
     def __init__(self, decoder: Any, states: Tensor, image: Tensor) -> None:
         self.decoder, self.states, self.image = decoder, states, image
@@ -124,9 +121,9 @@ class Decoded:
         predicted: Tensor = self.decoder.iou_prediction_head(self.states[:, 0])
         return predicted
 
-    def logits(self, masks: slice = slice(None), rows: Tensor | None = None) -> Tensor:
-        """Mask logits b m 4s 4s of these mask tokens, of these prompts."""
-        states, image = (self.states, self.image) if rows is None else (self.states[rows], self.image[rows])
+    def logits(self, masks: slice = slice(None)) -> Tensor:
+        """Mask logits b m 4s 4s of these mask tokens."""
+        states, image = self.states, self.image
         kinds = range(self.decoder.num_mask_tokens)[masks]
         weights = torch.stack([self.decoder.output_hypernetworks_mlps[k](states[:, 1 + k]) for k in kinds], dim=1)
         b, cells, _ = image.shape

@@ -1,1 +1,1 @@
-"""Promptable segmentation on any `Segmenter`: prompts, automatic masks, trust in them, training."""
+"""Promptable segmentation: so far one step of interactive training."""

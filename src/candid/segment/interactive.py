@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
-__all__ = ["Batch", "Losses", "interact", "mask_losses", "sample_points"]
+__all__ = ["Batch", "Losses", "boxes_of", "interact", "mask_losses", "overlap", "sample_points"]
 
 FOCAL_WEIGHT, FOCAL_ALPHA, FOCAL_GAMMA = 20.0, 0.25, 2.0  # the paper states the 20; alpha and gamma are MaskFormer's
 BOX_NOISE, BOX_NOISE_MOST = 0.1, 20.0  # share of the side, and pixels of an input of 1,024
-INSIDE, OUTSIDE, CORNERS, NOTHING = 1, 0, (2, 3), -1
+INSIDE, CORNERS, NOTHING = 1, (2, 3), -1  # labels of points; 0 is outside
+TEXTS = 0.15  # share of first prompts that are embeddings of the crop, where there are any
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def sample_points(where: Tensor, random: torch.Generator) -> Tensor:
     return torch.stack([drawn % side, drawn // side], dim=1)
 
 
-def interact(network: Any, batch: Batch, *, clicks: int = 8, random: torch.Generator, scale: float = 1.0) -> Losses:
+def interact(network: Any, batch: Batch, *, clicks: int = 8, random: torch.Generator) -> Losses:
     """Adds the gradients of all prompts' losses to the network's parameters; the losses of the first and last.
 
     The image is encoded once. Each prompt's loss runs backward at once to a copy of the embedding, so memory does not
@@ -85,19 +86,13 @@ def interact(network: Any, batch: Batch, *, clicks: int = 8, random: torch.Gener
     leaf = embedding.detach().requires_grad_(embedding.requires_grad)
     person = _Person(network, batch, random)
     b = len(batch.masks)
-    blank = int(torch.randint(1, clicks + 1, (), generator=random, device=random.device)) if clicks else 0
-    plan = [True] * clicks
-    if clicks:
-        plan.insert(blank, False)
-        plan.append(False)
-    first = torch.zeros(())
+    rows, places = torch.arange(b, device=batch.masks.device), network.places().detach()
+    plan = [False, *_clicks(clicks, random)]
+    first = iou = torch.zeros(())
     previous: Tensor | None = None
-    logits, iou = None, None
-    for step in range(1 + len(plan)):
-        if step and plan[step - 1]:
-            assert logits is not None
-            person.click(logits)
-        places = network.places()
+    for step, click in enumerate(plan):
+        if click and previous is not None:
+            person.click(previous[:, 0])
         decoded = network.decode(leaf[batch.image], person.tokens(), network.dense(previous), places)
         found, predicted = decoded.logits().float(), decoded.quality().float()
         each = mask_losses(found, batch.masks, batch.valid)
@@ -110,19 +105,24 @@ def interact(network: Any, batch: Batch, *, clicks: int = 8, random: torch.Gener
         else:
             mask_loss = each[:, 0]
             quality_loss = mse_loss(predicted[:, 0], iou[:, 0])
-            chosen = torch.zeros(b, dtype=torch.long, device=found.device)
-        total = (mask_loss.mean() + quality_loss) * scale / (1 + len(plan))
+            chosen = torch.zeros_like(rows)
+        total = (mask_loss.mean() + quality_loss) / len(plan)
         total.backward()  # type: ignore[no-untyped-call]
-        rows = torch.arange(b, device=found.device)
-        logits, iou = found.detach()[rows, chosen], iou[rows, chosen]
-        previous = logits[:, None]
+        previous, iou = found.detach()[rows, chosen][:, None], iou[rows, chosen]
         if step == 0:
             first = mask_loss.detach().mean()
     last, quality = mask_loss.detach().mean(), quality_loss.detach()
     if leaf.grad is not None:
         embedding.backward(leaf.grad)
-    assert iou is not None
     return Losses(float(first), float(last), float(quality), float(iou.mean()))
+
+
+def _clicks(count: int, random: torch.Generator) -> list[bool]:
+    """Which prompts after the first add a point: `count` do, and two do not, one among them and the last."""
+    if not count:
+        return []
+    blank = int(torch.randint(1, count + 1, (), generator=random, device=random.device))
+    return [True] * blank + [False] + [True] * (count - blank) + [False]
 
 
 class _Person:
@@ -134,11 +134,11 @@ class _Person:
         b, side = len(masks), masks.shape[-1]
         self.scale = network.image_size / side
         kind = torch.rand(b, generator=random, device=masks.device)
-        texts = 0.0 if batch.texts is None else 0.15
+        texts = 0.0 if batch.texts is None else TEXTS
         self.told = kind < texts
         self.boxed = (kind >= texts) & (kind < texts + (1 - texts) / 2)
         cell = self._pixels(sample_points(masks, random))
-        corners = _boxes(masks) * self.scale - 0.5
+        corners = boxes_of(masks) * self.scale - 0.5
         corners = _noisy(corners, network.image_size, random)
         nothing = torch.zeros_like(cell)
         one = torch.where(self.boxed[:, None], corners[:, :2], cell)
@@ -172,8 +172,8 @@ class _Person:
         return pixels
 
 
-def _boxes(masks: Tensor) -> Tensor:
-    """First and one-past-last column and row, b 4, of masks b l l."""
+def boxes_of(masks: Tensor) -> Tensor:
+    """Boxes x0 y0 x1 y1, the last two one past the end, b 4, of masks b l l."""
     side = masks.shape[-1]
     steps = torch.arange(side, device=masks.device)
     found = []
